@@ -1,0 +1,1 @@
+//! Drains the lanes of traced processes into CTF traces.

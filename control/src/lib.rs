@@ -1,0 +1,1 @@
+//! What traced processes and consumers say to each other.

@@ -1,0 +1,1 @@
+//! Common Trace Format: model, metadata and packets, read and written.

@@ -1,0 +1,1 @@
+//! Restartable sequences and per-CPU data for Linux.

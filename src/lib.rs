@@ -1,0 +1,1 @@
+//! Laneway: a user-space tracer.
