@@ -1,5 +1,13 @@
 //! Everything that can go wrong between an application and a consumer.
 
+use std::io;
+use std::path::PathBuf;
+
+use rustix::io::Errno;
+
+use crate::message::PROTOCOL;
+use crate::rendezvous::MAX_SOCKET_PATH;
+
 /// Why a message, a description or a meeting point could not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -43,4 +51,104 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+
+    /// The peer is not Laneway at all.
+    #[error("the other side does not speak Laneway's protocol")]
+    NotLaneway,
+
+    /// The peer is another Laneway.
+    #[error(
+        "the other side speaks version {theirs} of Laneway's protocol, this one version {PROTOCOL}; \
+         build both with the same version of laneway"
+    )]
+    OtherProtocol {
+        /// Its version.
+        theirs: u32,
+    },
+
+    /// The peer went away in the middle of a message.
+    #[error("the other side stopped in the middle of a message")]
+    HalfMessage,
+
+    /// The peer went away.
+    #[error("the other side has closed the connection")]
+    Closed,
+
+    /// The peer leaves its messages lying.
+    #[error("the other side does not read its messages")]
+    PeerDoesNotRead,
+
+    /// More file descriptors came, or should go, than belong to a message.
+    #[error("more file descriptors than belong to a message")]
+    TooManyFds,
+
+    /// Nobody listens there now; it may come.
+    #[error("no consumer listens on {}", path.display())]
+    NobodyThere {
+        /// The socket.
+        path: PathBuf,
+    },
+
+    /// Too many connections wait to be accepted; try again later.
+    #[error("the consumer at {} is too busy to take another connection", path.display())]
+    Busy {
+        /// The socket.
+        path: PathBuf,
+    },
+
+    /// A socket's path that the kernel would not take.
+    #[error(
+        "the socket path {} has {bytes} bytes and the system takes {MAX_SOCKET_PATH} (and no NUL); choose a shorter one",
+        path.display()
+    )]
+    SocketPath {
+        /// The path.
+        path: PathBuf,
+        /// Its length.
+        bytes: usize,
+    },
+
+    /// Something that must be this user's own is not.
+    #[error("{} belongs to user {uid}, not to this one; it is not used", path.display())]
+    SomebodyElses {
+        /// What.
+        path: PathBuf,
+        /// Whose it is.
+        uid: u32,
+    },
+
+    /// A file or a link where a directory should be.
+    #[error("{} is not a directory; remove it", path.display())]
+    NotADirectory {
+        /// What.
+        path: PathBuf,
+    },
+
+    /// A directory that must be private is not.
+    #[error("{} can be written to by others; run `chmod 700` on it", path.display())]
+    OpenToOthers {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// The operating system refused something at a path.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried: a verb.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+
+    /// The operating system refused something with a socket.
+    #[error("socket: {0}")]
+    Socket(io::Error),
+}
+
+impl Error {
+    pub(crate) fn socket(e: Errno) -> Error {
+        Error::Socket(e.into())
+    }
 }
