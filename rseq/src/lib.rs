@@ -1,1 +1,17 @@
 //! Restartable sequences and per-CPU data for Linux.
+
+#[macro_use]
+mod symbol;
+mod arch;
+mod area;
+mod loader;
+mod membarrier;
+mod ops;
+mod registration;
+mod slot;
+
+pub use area::Area;
+pub use membarrier::{Barrier, NoBarrier};
+pub use ops::{NotDone, Store};
+pub use registration::{Owner, Rseq, Unavailable};
+pub use slot::{CpuId, MmCid, Slot};

@@ -1,0 +1,48 @@
+//! No assembly here: an architecture this crate knows no sequences for, or Miri, or loom.
+//!
+//! Reading `cpu_id` always answers "not registered", and every sequence aborts before its first
+//! step, so that all callers take the fallback they have anyway.
+
+use core::sync::atomic::AtomicU64;
+
+use crate::area::CPU_ID_UNINITIALIZED;
+use crate::ops::{NotDone, Store};
+use crate::slot::Slot;
+
+/// No sequence ever runs.
+pub(crate) const SUPPORTED: bool = false;
+
+/// Nothing checks it.
+pub(crate) const SIGNATURE: u32 = 0;
+
+/// Leads nowhere: `load` and `store` do not look at it.
+pub(crate) fn own_offset() -> isize {
+    0
+}
+
+/// Answers as an area that was never registered.
+///
+/// # Safety
+/// None: nothing is read.
+pub(crate) unsafe fn load<const FIELD: usize>(_offset: isize) -> u32 {
+    CPU_ID_UNINITIALIZED
+}
+
+/// # Safety
+/// None: nothing is written.
+pub(crate) unsafe fn store<const FIELD: usize>(_offset: isize, _value: u32) {}
+
+pub(crate) fn address(_offset: isize) -> usize {
+    0
+}
+
+pub(crate) fn compare_store_many<S: Slot>(
+    _offset: isize,
+    _slot: S,
+    _word: &AtomicU64,
+    _expected: u64,
+    _stores: &[Store<'_>],
+    _commit: &Store<'_>,
+) -> Result<(), NotDone> {
+    Err(NotDone::Aborted)
+}
