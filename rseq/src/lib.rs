@@ -8,6 +8,7 @@ mod loader;
 mod membarrier;
 mod ops;
 mod registration;
+pub mod ring;
 mod slot;
 
 pub use area::Area;

@@ -7,6 +7,7 @@ use core::sync::atomic::AtomicU64;
 
 use crate::area::CPU_ID_UNINITIALIZED;
 use crate::ops::{NotDone, Store};
+use crate::ring::{Reserved, Window};
 use crate::slot::Slot;
 
 /// No sequence ever runs.
@@ -36,6 +37,19 @@ pub(crate) fn address(_offset: isize) -> usize {
     0
 }
 
+/// Sequences that abort before their first step.
+macro_rules! aborts {
+    ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
+        $(pub(crate) fn $name<S: Slot>(
+            _offset: isize,
+            _slot: S,
+            $($argument: $type),*
+        ) -> Result<$result, NotDone> {
+            Err(NotDone::Aborted)
+        })*
+    };
+}
+
 pub(crate) fn compare_store_many<S: Slot>(
     _offset: isize,
     _slot: S,
@@ -45,4 +59,25 @@ pub(crate) fn compare_store_many<S: Slot>(
     _commit: &Store<'_>,
 ) -> Result<(), NotDone> {
     Err(NotDone::Aborted)
+}
+
+pub(crate) fn reserve(
+    _offset: isize,
+    _window: &Window,
+    _bytes: u64,
+    _header: u64,
+) -> Option<Reserved> {
+    None
+}
+
+/// # Safety
+/// None: nothing is touched.
+pub(crate) unsafe fn count(
+    _offset: isize,
+    _cpu: u32,
+    _counter: *const AtomicU64,
+    _lap: u64,
+    _delta: u64,
+) -> bool {
+    false
 }

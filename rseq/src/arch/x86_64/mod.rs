@@ -110,7 +110,9 @@ weak_symbol!(rseq_offset, "__rseq_offset");
 weak_symbol!(rseq_size, "__rseq_size");
 
 mod many;
+mod ring;
 pub(crate) use many::*;
+pub(crate) use ring::*;
 
 /// Sequences run here.
 pub(crate) const SUPPORTED: bool = true;

@@ -1,0 +1,135 @@
+//! The sequences of a ring buffer on x86-64: reserve and count.
+
+use core::arch::asm;
+use core::mem::offset_of;
+use core::sync::atomic::AtomicU64;
+
+use crate::area::Area;
+use crate::ring::{LAP_SHIFT, Reserved, Window, offsets};
+use crate::slot::CpuId;
+
+/// See [`Rseq::reserve`](crate::Rseq::reserve).
+///
+/// About 25 instructions, most of which run in the shadow of `rdtsc`.
+#[inline(always)]
+pub(crate) fn reserve(offset: isize, window: &Window, bytes: u64, header: u64) -> Option<Reserved> {
+    let (record, lane, position, cpu): (*mut u8, *mut u8, u64, u64);
+    // SAFETY: `offset` leads to this thread's rseq area. Memory behind the window is touched only
+    // after its `lanes` was found to be more than our CPU, which `Window::open`'s caller vouches
+    // for; the position is masked before it indexes. No stack is used.
+    unsafe {
+        asm!(
+            descriptor!(start: "2f", commit: "3f", abort: "4f"),
+            arm!(),
+            "2:",
+            "mov {cpu:e}, dword ptr fs:[{offset} + {cpu_id}]",
+            "cmp {cpu:e}, dword ptr [{window} + {lanes}]", // a lane of ours, and rseq at all?
+            "jae 5f",
+            "mov {lane}, {cpu}",
+            "imul {lane}, qword ptr [{window} + {stride}]",
+            "add {lane}, qword ptr [{window} + {first_lane}]",
+            "mov {position}, qword ptr [{lane} + {reserved}]",
+            "lea {end}, [{position} + {bytes}]",
+            "lea {tmp}, [{position} - 1]",
+            "lea {record}, [{end} - 1]",
+            "xor {tmp}, {record}", // the bits in which the two differ
+            "cmp {tmp}, qword ptr [{window} + {sub_buffer}]", // all below the sub-buffer's?
+            "jae 5f",
+            "rdtsc",
+            "shl rdx, 32",
+            "or rdx, rax",
+            "sub rdx, qword ptr [{lane} + {begin}]",
+            "shr rdx, 32", // ticks since the sub-buffer began, above 32 bits
+            "jne 5f",
+            "or rax, {header}",
+            "mov {record}, {position}",
+            "and {record}, qword ptr [{window} + {mask}]",
+            "add {record}, {lane}",
+            "mov qword ptr [{record}], rax",
+            "mov qword ptr [{lane} + {reserved}], {end}", // commit
+            "3:",
+            "6:",
+            ".pushsection __rseq_refused, \"ax\", @progbits",
+            "5:",
+            "xor {record:e}, {record:e}",
+            "jmp 6b",
+            ".popsection",
+            abort_handler!("4", "5b"),
+            offset = in(reg) offset,
+            window = in(reg) window,
+            bytes = in(reg) bytes,
+            header = in(reg) header,
+            cpu = out(reg) cpu,
+            lane = out(reg) lane,
+            position = out(reg) position,
+            record = out(reg) record,
+            end = out(reg) _,
+            tmp = out(reg) _,
+            out("rax") _,
+            out("rdx") _,
+            cpu_id = const offset_of!(Area, cpu_id),
+            rseq_cs = const offset_of!(Area, rseq_cs),
+            lanes = const offsets::LANES,
+            first_lane = const offsets::FIRST_LANE,
+            stride = const offsets::STRIDE,
+            sub_buffer = const offsets::SUB_BUFFER,
+            mask = const offsets::MASK,
+            reserved = const offsets::RESERVED,
+            begin = const offsets::BEGIN,
+            options(nostack),
+        );
+    }
+    if record.is_null() {
+        return None;
+    }
+    Some(Reserved {
+        record,
+        lane,
+        position,
+        cpu: CpuId(cpu as u32),
+    })
+}
+
+/// See [`Rseq::count`](crate::Rseq::count).
+///
+/// # Safety
+/// `counter` is valid and aligned, and nothing but sequences on `cpu` writes it.
+#[inline(always)]
+pub(crate) unsafe fn count(
+    offset: isize,
+    cpu: u32,
+    counter: *const AtomicU64,
+    lap: u64,
+    delta: u64,
+) -> bool {
+    // SAFETY: `offset` leads to this thread's rseq area, the counter is the caller's word. No stack
+    // is used.
+    unsafe {
+        asm!(
+            descriptor!(start: "2f", commit: "3f", abort: "4f"),
+            arm!(),
+            "2:",
+            "cmp dword ptr fs:[{offset} + {cpu_id}], {cpu:e}", // still on the lane's CPU?
+            "jne {refused}",
+            "mov {tmp}, qword ptr [{counter}]",
+            "shr {tmp}, {lap_shift}",
+            "cmp {tmp}, {lap}", // still on our lap?
+            "jne {refused}",
+            "add qword ptr [{counter}], {delta}", // commit
+            "3:",
+            abort_handler!("4", "{refused}"),
+            offset = in(reg) offset,
+            cpu = in(reg) cpu,
+            counter = in(reg) counter,
+            lap = in(reg) lap,
+            delta = in(reg) delta,
+            tmp = out(reg) _,
+            cpu_id = const offset_of!(Area, cpu_id),
+            rseq_cs = const offset_of!(Area, rseq_cs),
+            lap_shift = const LAP_SHIFT,
+            refused = label { return false },
+            options(nostack),
+        );
+    }
+    true
+}

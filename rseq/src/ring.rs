@@ -1,0 +1,182 @@
+//! The two sequences of a ring buffer that are too hot to be made of general ones.
+//!
+//! ```text
+//!  Window (one per process)         lane of CPU n
+//!  ┌───────────────────┐            ┌──────────────────────────┐ HEAD_BYTES below
+//!  │ lanes             │            │ reserved │ begin │ …     │
+//!  │ first_lane ───────┼─▶ lane 0   ├──────────────────────────┤ ◀ lane pointer
+//!  │ stride            │            │ bytes, a power of two    │
+//!  │ sub_buffer, mask  │            └──────────────────────────┘
+//!  └───────────────────┘
+//! ```
+//! *Reserve* claims bytes in the lane of the current CPU, reads the time stamp counter
+//! and writes a record header; its commit is the store of the lane's position.
+//! *Count* adds to a counter of a lane if the thread still runs on the lane's CPU and
+//! the counter is still on the expected lap.
+//!
+//! The clock is read inside the sequence: an abort throws the reading away together
+//! with the reservation, so that time never runs backwards in a lane. Everything about
+//! the lanes is read inside it, too: whoever closes the window and then ends all
+//! sequences ([`Barrier::restart_all`](crate::Barrier::restart_all)) knows that nobody
+//! reserves any more.
+//!
+//! Invariant: only sequences on the lane's CPU write `reserved`, `begin` and the
+//! counters, so plain loads and stores are enough.
+
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use crate::arch;
+use crate::registration::Rseq;
+use crate::slot::CpuId;
+
+/// Bytes of the block below a lane's data that begins with [`Head`].
+pub const HEAD_BYTES: usize = 192;
+
+/// The first words of the block [`HEAD_BYTES`] below a lane's data.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Head {
+    /// Bytes reserved in the lane since it was made.
+    pub reserved: AtomicU64,
+    /// Time stamp counter when the current sub-buffer was opened.
+    pub begin: AtomicU64,
+}
+
+/// Bits below the lap in a counter that [`Rseq::count`] adds to.
+pub const LAP_SHIFT: u32 = 40;
+
+/// Where a process finds its lanes. All sequences read it anew.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Window {
+    /// Lanes that may be used; 0 while the window is closed.
+    lanes: AtomicU32,
+    first_lane: AtomicPtr<u8>,
+    stride: AtomicU64,
+    sub_buffer_bytes: AtomicU64,
+    lane_mask: AtomicU64,
+}
+
+/// A place in a lane.
+#[derive(Clone, Copy, Debug)]
+pub struct Reserved {
+    /// The record's header.
+    pub record: *mut u8,
+    /// The data of its lane.
+    pub lane: *mut u8,
+    /// Bytes reserved in the lane before it.
+    pub position: u64,
+    /// The CPU whose lane it is.
+    pub cpu: CpuId,
+}
+
+impl Default for Window {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Window {
+    /// A closed window.
+    pub const fn new() -> Self {
+        Window {
+            lanes: AtomicU32::new(0),
+            first_lane: AtomicPtr::new(core::ptr::null_mut()),
+            stride: AtomicU64::new(0),
+            sub_buffer_bytes: AtomicU64::new(0),
+            lane_mask: AtomicU64::new(0),
+        }
+    }
+
+    /// Describes lanes, `stride` bytes apart from `first_lane` on, of `lane_bytes`
+    /// each, in sub-buffers of `sub_buffer_bytes`; all but the stride are powers of two.
+    /// The window must be closed, and no sequence under way that saw it open.
+    pub fn prepare(
+        &self,
+        first_lane: *mut u8,
+        stride: u64,
+        sub_buffer_bytes: u64,
+        lane_bytes: u64,
+    ) {
+        self.first_lane.store(first_lane, Ordering::Relaxed);
+        self.stride.store(stride, Ordering::Relaxed);
+        self.sub_buffer_bytes
+            .store(sub_buffer_bytes, Ordering::Relaxed);
+        self.lane_mask.store(lane_bytes - 1, Ordering::Relaxed);
+    }
+
+    /// Lets sequences on CPUs below `lanes` use the lanes described.
+    ///
+    /// # Safety
+    /// Until the window is closed again, and after that all sequences of the process
+    /// were ended, `lanes` lanes as described to [`Window::prepare`] are mapped, each
+    /// with [`HEAD_BYTES`] that begin with a [`Head`] below it, and nothing but
+    /// sequences on the lane's CPU writes to that head.
+    pub unsafe fn open(&self, lanes: u32) {
+        // SYNC(window): pairs with the first load of the reserve sequence.
+        self.lanes.store(lanes, Ordering::Release);
+    }
+
+    /// Lets no further sequence in.
+    pub fn close(&self) {
+        self.lanes.store(0, Ordering::SeqCst);
+    }
+}
+
+impl Rseq {
+    /// Reserves `bytes` bytes in the lane of the current CPU, if they lie in the
+    /// sub-buffer in which the lane's last bytes lie.
+    ///
+    /// ```text
+    /// cpu = area.cpu_id
+    /// if cpu >= window.lanes                          → None   (also: no rseq)
+    /// lane = window.first_lane + cpu * window.stride
+    /// pos = lane.reserved; end = pos + bytes
+    /// if pos-1 and end-1 lie in different sub-buffers → None
+    /// now = rdtsc
+    /// if now - lane.begin >= 2^32                     → None
+    /// lane[pos & mask] = header | low half of now
+    /// lane.reserved = end                                    ◀ commit
+    /// ```
+    ///
+    /// `None` also after an abort, which leaves at most a header behind the lane's
+    /// position, where it means nothing.
+    ///
+    /// `bytes` is a positive multiple of 8; the low half of `header` is 0.
+    #[inline(always)]
+    pub fn reserve(self, window: &Window, bytes: u64, header: u64) -> Option<Reserved> {
+        arch::reserve(self.offset(), window, bytes, header)
+    }
+
+    /// Adds `delta` to `counter` if this thread runs on `cpu` and the counter's bits
+    /// from [`LAP_SHIFT`] up are `lap`; says whether it did.
+    ///
+    /// ```text
+    /// if area.cpu_id != cpu              → false
+    /// if *counter >> LAP_SHIFT != lap    → false
+    /// *counter += delta                         ◀ commit (release)
+    /// ```
+    ///
+    /// # Safety
+    /// `counter` is valid and aligned, and nothing but sequences on `cpu` writes it.
+    #[inline(always)]
+    pub unsafe fn count(self, cpu: CpuId, counter: *const AtomicU64, lap: u64, delta: u64) -> bool {
+        // SAFETY: the caller's word is passed on.
+        unsafe { arch::count(self.offset(), cpu.0, counter, lap, delta) }
+    }
+}
+
+/// Offsets that the sequences use as immediates.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(crate) mod offsets {
+    use super::{HEAD_BYTES, Head, Window};
+    use core::mem::offset_of;
+
+    pub(crate) const LANES: usize = offset_of!(Window, lanes);
+    pub(crate) const FIRST_LANE: usize = offset_of!(Window, first_lane);
+    pub(crate) const STRIDE: usize = offset_of!(Window, stride);
+    pub(crate) const SUB_BUFFER: usize = offset_of!(Window, sub_buffer_bytes);
+    pub(crate) const MASK: usize = offset_of!(Window, lane_mask);
+    pub(crate) const RESERVED: isize = offset_of!(Head, reserved) as isize - HEAD_BYTES as isize;
+    pub(crate) const BEGIN: isize = offset_of!(Head, begin) as isize - HEAD_BYTES as isize;
+}
