@@ -1,1 +1,46 @@
-//! Per-CPU ring buffers in shared memory, reserved and committed with restartable sequences.
+//! Per-CPU ring buffers in memory that a traced process and a consumer share.
+//!
+//! ```text
+//!  producer                     the shared memory                     consumer
+//!  ────────                     ─────────────────                     ────────
+//!  Channel::reserve   ───▶ lane 0 ▕■■■■▏▕■■■■▏▕■■□ ▏▕    ▏ ───▶ LaneReader::next_packet
+//!  (plain stores)          lane 1 ▕■■■■▏▕■□  ▏▕    ▏▕    ▏      Packet::write_to
+//!  Reservation::commit     …                                          Packet::release
+//! ```
+//! Both ends of every atomic pair live in this crate. A lane belongs to a CPU: its
+//! bytes are reserved, and its commits counted, by restartable sequences of
+//! [`laneway_rseq`] without a locked instruction. Whoever has no rseq writes to an
+//! atomic lane instead, and a thread that migrates between reserve and commit adds
+//! to a second, remote counter.
+//!
+//! Invariant: a byte reaches the consumer exactly once, and only after the record
+//! it belongs to was published; and `emitted = recorded + lost`.
+//!
+//! `docs/design.md` in the repository argues why.
+
+mod atomic_lane;
+mod channel;
+pub mod clock;
+mod counter;
+mod doorbell;
+mod error;
+mod header;
+mod lane;
+mod layout;
+mod memory;
+mod packet;
+mod reader;
+mod records;
+mod reserve;
+mod switch;
+
+pub use channel::{Channel, ChannelSettings, WhenFull};
+pub use counter::MAX_SUB_BUFFER_BYTES;
+pub use error::Error;
+pub use header::{HEADER_BYTES, Header, MAX_RECORD_BYTES, PADDING_ID, record_bytes};
+pub use lane::{Lost, LostCause};
+pub use layout::{Geometry, MAX_LANES, MAX_SUB_BUFFERS, MIN_SUB_BUFFER_BYTES};
+pub use memory::SharedMemory;
+pub use packet::{Packet, WriteError};
+pub use reader::{BufferReader, LaneReader, Waker};
+pub use reserve::Reservation;

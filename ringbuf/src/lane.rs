@@ -1,0 +1,198 @@
+//! One lane as both sides see it: control block, sub-buffers, data.
+//!
+//! ```text
+//!   consumed ▼                reserved ▼
+//!   ┌──────────┬──────────┬──────────────┬──────────┐
+//!   │ readable │ readable │ being filled │   free   │
+//!   └──────────┴──────────┴──────────────┴──────────┘
+//! ```
+//! Invariant: `consumed <= reserved <= consumed + lane size`, and a sub-buffer is
+//! opened for a lap only after its last lap was released.
+
+use crate::counter::{self, Committed, Lap};
+use crate::header::Header;
+use crate::layout::{Geometry, LaneControl, LostCells, SubBuffer};
+use std::marker::PhantomData;
+use std::mem::size_of;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+/// A lane inside a mapping that lives for `'m`.
+#[derive(Clone, Copy)]
+pub(crate) struct Lane<'m> {
+    data: NonNull<u8>,
+    geometry: Geometry,
+    mapping: PhantomData<&'m AtomicU64>,
+}
+
+// SAFETY: all access is by atomics and raw copies, as for `SharedMemory`.
+unsafe impl Send for Lane<'_> {}
+
+impl<'m> Lane<'m> {
+    /// # Safety
+    /// `data` points to the data of a lane of `geometry`, its control block below
+    /// it, in a mapping that lives for `'m`.
+    #[inline(always)]
+    pub(crate) unsafe fn new(data: NonNull<u8>, geometry: Geometry) -> Self {
+        Lane {
+            data,
+            geometry,
+            mapping: PhantomData,
+        }
+    }
+
+    pub(crate) fn data(self) -> *mut u8 {
+        self.data.as_ptr()
+    }
+
+    pub(crate) fn geometry(self) -> Geometry {
+        self.geometry
+    }
+
+    pub(crate) fn control(self) -> &'m LaneControl {
+        // SAFETY: by `new`, a control block of atomics ends where the data begins.
+        unsafe { self.data.sub(size_of::<LaneControl>()).cast().as_ref() }
+    }
+
+    /// The sub-buffer in which `position` lies.
+    pub(crate) fn sub_buffer(self, position: u64) -> &'m SubBuffer {
+        let index = position >> self.geometry.sub_buffer_shift() & (self.geometry.sub_buffers - 1);
+        // SAFETY: the index is below the number of sub-buffers, whose descriptions
+        // lie below the control block, the first one nearest.
+        unsafe { sub_buffer(self.data.as_ptr(), index) }
+    }
+
+    pub(crate) fn lap(self, position: u64) -> Lap {
+        Lap::of(position, self.geometry.lane_shift())
+    }
+
+    /// Position of the first byte of the sub-buffer in which `position` lies.
+    pub(crate) fn sub_buffer_start(self, position: u64) -> u64 {
+        position & !(self.geometry.sub_buffer_bytes - 1)
+    }
+
+    /// The memory at `position`.
+    pub(crate) fn at(self, position: u64) -> *mut u8 {
+        let offset = position & (self.geometry.lane_bytes() - 1);
+        // SAFETY: masked by the lane's size, which the mapping holds.
+        unsafe { self.data.as_ptr().add(offset as usize) }
+    }
+
+    /// The header word at `position`, a multiple of 8.
+    pub(crate) fn header_word(self, position: u64) -> &'m AtomicU64 {
+        debug_assert_eq!(position % 8, 0);
+        // SAFETY: eight aligned bytes inside the lane, accessed by atomics only.
+        unsafe { &*self.at(position).cast() }
+    }
+
+    /// The header at `position`, its upper half read first, so that a record seen
+    /// published is seen whole.
+    pub(crate) fn header(self, position: u64) -> Header {
+        debug_assert_eq!(position % 8, 0);
+        // SAFETY: as for `header_word`; the halves are two aligned words.
+        let halves: &[AtomicU32; 2] = unsafe { &*self.at(position).cast() };
+        let (low, high) = if cfg!(target_endian = "little") {
+            (0, 1)
+        } else {
+            (1, 0)
+        };
+        // SYNC(publish): pairs with the Release store in `header::publish`.
+        let upper = halves[high].load(Ordering::Acquire);
+        let lower = halves[low].load(Ordering::Relaxed);
+        Header::from_bits(u64::from(upper) << 32 | u64::from(lower))
+    }
+
+    /// The byte before `position`: of a published record's end, its padding.
+    pub(crate) fn trailer(self, position: u64) -> u8 {
+        // SAFETY: one byte inside the lane.
+        let byte: &AtomicU8 = unsafe { &*self.at(position - 1).cast() };
+        byte.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of records in the sub-buffer at `start`, which the lane's position has
+    /// left; `None` if it was filled to its end and nobody has closed it yet.
+    ///
+    /// A close that was interrupted leaves a content that speaks of a position where
+    /// meanwhile a record stands; only a real close has its padding there.
+    pub(crate) fn closed_content(self, start: u64) -> Option<u64> {
+        // SYNC(close): pairs with the commit of `Channel::close_full`.
+        let content = self.sub_buffer(start).content.load(Ordering::Acquire);
+        let size = self.geometry.sub_buffer_bytes();
+        let closed = content == size
+            || content < size
+                && content.is_multiple_of(8)
+                && self.header(start + content).record_bytes() == 0;
+        closed.then_some(content)
+    }
+
+    /// What is committed in the sub-buffer of `position`, if it is on that lap.
+    pub(crate) fn committed(self, position: u64) -> Option<Committed> {
+        let sub_buffer = self.sub_buffer(position);
+        counter::sum(&sub_buffer.local, &sub_buffer.remote, self.lap(position))
+    }
+}
+
+/// # Safety
+/// `data` points to a lane's data and `index` is one of its sub-buffers; the
+/// mapping outlives `'m`.
+#[inline(always)]
+pub(crate) unsafe fn sub_buffer<'m>(data: *mut u8, index: u64) -> &'m SubBuffer {
+    let below = size_of::<LaneControl>() + (index as usize + 1) * size_of::<SubBuffer>();
+    // SAFETY: by the caller's word the description lies inside the mapping; it is
+    // made of atomics.
+    unsafe { &*data.sub(below).cast() }
+}
+
+/// Why an event was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostCause {
+    /// No sub-buffer was free.
+    Full,
+    /// The record is longer than a sub-buffer, or than [`crate::MAX_RECORD_BYTES`].
+    TooLarge,
+    /// The channel blocks, and the time limit passed without room.
+    TimedOut,
+}
+
+/// How many events a lane lost, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// No sub-buffer was free.
+    pub full: u64,
+    /// Longer than a sub-buffer can hold.
+    pub too_large: u64,
+    /// Waited for room in vain.
+    pub timed_out: u64,
+    /// Reserved by a writer that died before it published: found by the reader.
+    pub unfinished: u64,
+}
+
+impl Lost {
+    /// Events lost for any cause.
+    pub fn total(&self) -> u64 {
+        self.full
+            .wrapping_add(self.too_large)
+            .wrapping_add(self.timed_out)
+            .wrapping_add(self.unfinished)
+    }
+}
+
+impl LostCells {
+    pub(crate) fn count(&self, cause: LostCause) {
+        let cell = match cause {
+            LostCause::Full => &self.full,
+            LostCause::TooLarge => &self.too_large,
+            LostCause::TimedOut => &self.timed_out,
+        };
+        cell.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> Lost {
+        Lost {
+            full: self.full.load(Ordering::Relaxed),
+            too_large: self.too_large.load(Ordering::Relaxed),
+            timed_out: self.timed_out.load(Ordering::Relaxed),
+            unfinished: 0,
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! Where everything lies in the memory both sides map.
+//!
+//! ```text
+//! 0        ┌────────────────────────────┐
+//!          │ BufferHeader: geometry,    │  one page
+//!          │ doorbell, active lanes     │
+//! 4096     ├────────────────────────────┤ ◀─┐
+//!          │ unused │ SubBuffer n−1 … 0 │   │ control, whole pages
+//!          │        │ LaneControl       │   │
+//!          ├────────────────────────────┤ ◀ lane pointer
+//!          │ sub-buffer 0               │   │ stride
+//!          │ …                          │   │
+//!          │ sub-buffer n−1             │   │
+//!          ├────────────────────────────┤ ◀─┘
+//!          │ next lane: control, data   │
+//! ```
+//! Lanes `0..n` are the rseq lanes of CPUs `0..n`; lanes `n..2n` the atomic ones.
+//! Control lies below the lane pointer at fixed offsets, so that one pointer and
+//! constants reach all of it. Pages that no CPU writes are never allocated.
+//!
+//! Invariant: all types here are made of atomics, valid for any bytes at all.
+
+use crate::Error;
+use crate::counter::MAX_SUB_BUFFER_BYTES;
+use std::mem::size_of;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"laneway1");
+pub(crate) const PAGE: u64 = 4096;
+
+/// The most lanes of each kind a buffer can have.
+pub const MAX_LANES: u32 = 2048;
+
+/// The smallest sub-buffer: a page.
+pub const MIN_SUB_BUFFER_BYTES: u64 = PAGE;
+
+/// The largest number of sub-buffers in a lane.
+pub const MAX_SUB_BUFFERS: u64 = 4096;
+
+/// How a buffer is cut into lanes and sub-buffers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    pub(crate) lanes: u32,
+    pub(crate) sub_buffer_bytes: u64,
+    pub(crate) sub_buffers: u64,
+}
+
+impl Geometry {
+    /// `lanes` rseq lanes (one per possible CPU, and as many atomic ones), each of
+    /// `sub_buffers` sub-buffers of `sub_buffer_bytes`; both are powers of two.
+    ///
+    /// # Errors
+    /// [`Error::SubBufferBytes`], [`Error::SubBuffers`] or [`Error::Lanes`] names
+    /// the value out of range.
+    pub fn new(lanes: u32, sub_buffer_bytes: u64, sub_buffers: u64) -> Result<Self, Error> {
+        if !sub_buffer_bytes.is_power_of_two()
+            || !(MIN_SUB_BUFFER_BYTES..=MAX_SUB_BUFFER_BYTES).contains(&sub_buffer_bytes)
+        {
+            return Err(Error::SubBufferBytes(sub_buffer_bytes));
+        }
+        if !sub_buffers.is_power_of_two() || !(2..=MAX_SUB_BUFFERS).contains(&sub_buffers) {
+            return Err(Error::SubBuffers(sub_buffers));
+        }
+        if !(1..=MAX_LANES).contains(&lanes) {
+            return Err(Error::Lanes(lanes));
+        }
+        Ok(Geometry {
+            lanes,
+            sub_buffer_bytes,
+            sub_buffers,
+        })
+    }
+
+    /// Lanes of each kind.
+    pub fn lanes(&self) -> u32 {
+        self.lanes
+    }
+
+    /// Bytes of one sub-buffer.
+    pub fn sub_buffer_bytes(&self) -> u64 {
+        self.sub_buffer_bytes
+    }
+
+    /// Sub-buffers in each lane.
+    pub fn sub_buffers(&self) -> u64 {
+        self.sub_buffers
+    }
+
+    /// Bytes of data in one lane.
+    pub fn lane_bytes(&self) -> u64 {
+        self.sub_buffer_bytes * self.sub_buffers
+    }
+
+    /// Bytes of the whole buffer; only what is written is ever allocated.
+    pub fn buffer_bytes(&self) -> u64 {
+        PAGE + self.stride() * u64::from(self.lanes) * 2
+    }
+
+    pub(crate) fn lane_shift(&self) -> u32 {
+        self.lane_bytes().trailing_zeros()
+    }
+
+    pub(crate) fn sub_buffer_shift(&self) -> u32 {
+        self.sub_buffer_bytes.trailing_zeros()
+    }
+
+    pub(crate) fn control_bytes(&self) -> u64 {
+        let bytes =
+            size_of::<LaneControl>() as u64 + self.sub_buffers * size_of::<SubBuffer>() as u64;
+        bytes.next_multiple_of(PAGE)
+    }
+
+    pub(crate) fn stride(&self) -> u64 {
+        self.control_bytes() + self.lane_bytes()
+    }
+
+    /// Offset of lane `index`'s data in the buffer.
+    pub(crate) fn lane_offset(&self, index: u32) -> u64 {
+        PAGE + self.control_bytes() + self.stride() * u64::from(index)
+    }
+}
+
+/// The first page of a buffer.
+#[repr(C)]
+pub(crate) struct BufferHeader {
+    pub(crate) magic: AtomicU64,
+    pub(crate) lanes: AtomicU32,
+    pub(crate) sub_buffers: AtomicU32,
+    pub(crate) sub_buffer_bytes: AtomicU64,
+    _line: [u64; 5],
+    pub(crate) doorbell: Doorbell,
+    pub(crate) active: [AtomicU64; ACTIVE_WORDS],
+}
+
+pub(crate) const ACTIVE_WORDS: usize = (2 * MAX_LANES as usize) / 64;
+
+impl BufferHeader {
+    /// Whether lane `index` was ever used: the consumer does not look at others, so
+    /// that it allocates nothing by looking.
+    pub(crate) fn is_active(&self, index: u32) -> bool {
+        self.active[index as usize / 64].load(Ordering::Acquire) & 1 << (index % 64) != 0
+    }
+
+    pub(crate) fn set_active(&self, index: u32) {
+        if !self.is_active(index) {
+            self.active[index as usize / 64].fetch_or(1 << (index % 64), Ordering::AcqRel);
+        }
+    }
+}
+
+/// The futexes on which the two sides wait for each other.
+#[repr(C, align(64))]
+pub(crate) struct Doorbell {
+    /// Changes whenever a sub-buffer was closed while the consumer slept.
+    pub(crate) rings: AtomicU32,
+    /// Not 0 while the consumer sleeps or is about to.
+    pub(crate) consumer_sleeps: AtomicU32,
+    /// Changes whenever room was made while a producer waited for it.
+    pub(crate) room: AtomicU32,
+    /// Producers that wait for room.
+    pub(crate) waiting: AtomicU32,
+}
+
+/// One lane's control block, directly below its data.
+#[repr(C, align(64))]
+pub(crate) struct LaneControl {
+    /// Position behind the last reserved byte.
+    pub(crate) reserved: AtomicU64,
+    /// Clock at which the current sub-buffer was opened.
+    pub(crate) begin: AtomicU64,
+    _line: [u64; 6],
+    /// Position up to which sub-buffers were released: written by the consumer.
+    pub(crate) consumed: AtomicU64,
+    _line2: [u64; 7],
+    pub(crate) lost: LostCells,
+}
+
+/// Events lost in a lane, one counter for each cause.
+#[repr(C, align(64))]
+pub(crate) struct LostCells {
+    pub(crate) full: AtomicU64,
+    pub(crate) too_large: AtomicU64,
+    pub(crate) timed_out: AtomicU64,
+    /// Commits that went to a remote counter; no loss, but of the same kind.
+    pub(crate) remote_commits: AtomicU64,
+}
+
+/// What is known about one sub-buffer on its present lap.
+#[repr(C, align(64))]
+pub(crate) struct SubBuffer {
+    /// Committed on the lane's CPU.
+    pub(crate) local: AtomicU64,
+    /// Committed from anywhere else.
+    pub(crate) remote: AtomicU64,
+    /// Clock at opening.
+    pub(crate) begin: AtomicU64,
+    /// Clock at closing; means nothing before.
+    pub(crate) end: AtomicU64,
+    /// Bytes of records, without the padding behind them; see `Lane::closed_content`.
+    pub(crate) content: AtomicU64,
+    /// Writers of an atomic lane that may claim a header in it right now.
+    pub(crate) pins: AtomicU64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::offset_of;
+
+    #[test]
+    fn sizes_out_of_range_are_refused_by_name() {
+        assert!(matches!(
+            Geometry::new(1, 5000, 4),
+            Err(Error::SubBufferBytes(5000))
+        ));
+        assert!(matches!(
+            Geometry::new(1, 2048, 4),
+            Err(Error::SubBufferBytes(2048))
+        ));
+        assert!(matches!(
+            Geometry::new(1, 8 << 20, 4),
+            Err(Error::SubBufferBytes(_))
+        ));
+        assert!(matches!(
+            Geometry::new(1, 4096, 1),
+            Err(Error::SubBuffers(1))
+        ));
+        assert!(matches!(
+            Geometry::new(1, 4096, 3),
+            Err(Error::SubBuffers(3))
+        ));
+        assert!(matches!(Geometry::new(0, 4096, 2), Err(Error::Lanes(0))));
+    }
+
+    #[test]
+    fn lanes_lie_behind_each_other_and_end_with_the_buffer() {
+        let geometry = Geometry::new(3, 8192, 64).unwrap();
+        for lane in 1..6 {
+            let step = geometry.lane_offset(lane) - geometry.lane_offset(lane - 1);
+            assert_eq!(step, geometry.stride());
+        }
+        let last = geometry.lane_offset(5) + geometry.lane_bytes();
+        assert_eq!(last, geometry.buffer_bytes());
+        assert_eq!(geometry.lane_offset(0) % PAGE, 0);
+    }
+
+    #[test]
+    fn what_two_cpus_write_is_never_on_one_cache_line() {
+        assert!(size_of::<BufferHeader>() as u64 <= PAGE);
+        assert_eq!(offset_of!(LaneControl, consumed) % 64, 0);
+        assert_eq!(offset_of!(LaneControl, lost) % 64, 0);
+        assert_eq!(size_of::<SubBuffer>(), 64);
+    }
+}

@@ -1,0 +1,83 @@
+//! Walking over the headers of a sub-buffer.
+//!
+//! Needed only where the counters cannot answer: for the published part of a
+//! sub-buffer that is still being filled, and for what dead writers left behind.
+//!
+//! Invariant: a walk never leaves the range it was given, whatever bytes it meets.
+
+use crate::header::{HEADER_BYTES, Header};
+use crate::lane::Lane;
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+/// What stands at a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A published record of this many bytes, with its clock.
+    Record { bytes: u64, clock: u64 },
+    /// A record of this many bytes that its writer has not published.
+    Busy { bytes: u64 },
+    /// Padding, published or not, up to the end of the sub-buffer.
+    Padding,
+    /// Nothing that a producer of ours writes.
+    Nonsense,
+}
+
+/// Looks at `position`, which lies in `range`, in a sub-buffer that began at clock
+/// `begin`.
+pub(crate) fn look(lane: Lane<'_>, position: u64, range: &Range<u64>, begin: u64) -> Found {
+    let header = lane.header(position);
+    let bytes = header.record_bytes() as u64;
+    if header.bits() == 0 || bytes > range.end - position {
+        return Found::Nonsense;
+    }
+    match (bytes, header.is_busy()) {
+        (0, _) => Found::Padding,
+        (_, true) => Found::Busy { bytes },
+        (8, false) => Found::Nonsense,
+        (_, false) => Found::Record {
+            bytes,
+            clock: clock_of(lane, position, header, begin),
+        },
+    }
+}
+
+fn clock_of(lane: Lane<'_>, position: u64, header: Header, begin: u64) -> u64 {
+    if header.is_extended() {
+        let word = lane.header_word(position + HEADER_BYTES as u64);
+        return word.load(Ordering::Relaxed);
+    }
+    // Less than 2^32 ticks lie between the sub-buffer's begin and the record.
+    let low = u64::from(header.clock_low());
+    let clock = begin & !0xffff_ffff | low;
+    match clock < begin {
+        true => clock.wrapping_add(1 << 32),
+        false => clock,
+    }
+}
+
+/// The published records at the beginning of a range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) bytes: u64,
+    pub(crate) records: u64,
+    /// Clock of the last one.
+    pub(crate) last: u64,
+}
+
+/// Collects the published records from the start of `range` on, and says what
+/// stopped it; `None` where the range ended.
+pub(crate) fn run(lane: Lane<'_>, range: Range<u64>, begin: u64) -> (Run, Option<Found>) {
+    let mut run = Run::default();
+    while range.start + run.bytes < range.end {
+        match look(lane, range.start + run.bytes, &range, begin) {
+            Found::Record { bytes, clock } => {
+                run.bytes += bytes;
+                run.records += 1;
+                run.last = clock;
+            }
+            other => return (run, Some(other)),
+        }
+    }
+    (run, None)
+}

@@ -1,0 +1,387 @@
+//! The slow path: what a reserve does that meets a boundary, or has no rseq.
+//!
+//! ```text
+//!  reserve refused
+//!    │ no rseq, or too many aborts ─────────────▶ atomic_lane.rs
+//!    ▼
+//!  where does the position stand?
+//!    inside, fits     place:  header, reserved            (also: other clocks, extended)
+//!    inside, crosses  close:  end, content, padding header, reserved = boundary
+//!    on a boundary    open:   counters, begin, first header, reserved
+//!                             (lane full: lose the event, or wait)
+//! ```
+//! Each arrow is one restartable sequence that begins with "still on this CPU, still
+//! at this position" and ends with the store that moves the position. An aborted one
+//! leaves stores that the next attempt at the same position makes again, and that
+//! nobody reads before the position has moved.
+
+use crate::channel::{Channel, User};
+use crate::clock;
+use crate::header::{self, Header, MAX_RECORD_BYTES, PADDING_ID};
+use crate::lane::{Lane, LostCause};
+use crate::layout::SubBuffer;
+use crate::reserve::{CLOCK_BYTES, Reservation};
+use laneway_rseq::ring::Reserved;
+use laneway_rseq::{CpuId, NotDone, Rseq, Store};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Aborts after which a thread stops trying its rseq lane: enough for any real
+/// preemption, few enough for a debugger's single steps.
+const MAX_ABORTS: u32 = 8;
+
+/// Ticks after which the low half of the clock says too little.
+pub(crate) const EXTENDED_AFTER: u64 = 1 << 32;
+
+/// What one attempt on a lane came to.
+pub(crate) enum Step<'c> {
+    Reserved(Reservation<'c>),
+    /// Something was done, by us or by another thread: look again.
+    Again,
+    /// The sequence was interrupted.
+    Aborted,
+    /// The next sub-buffer is not released.
+    Full,
+}
+
+/// What a thread wants to reserve.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish {
+    content: usize,
+}
+
+impl Wish {
+    /// Bytes of the record, and whether it is extended, for an event at `now` in a
+    /// sub-buffer that began at `begin`.
+    pub(crate) fn size(self, now: u64, begin: u64) -> (usize, bool) {
+        let extended = now.wrapping_sub(begin) >= EXTENDED_AFTER;
+        let clock = if extended { CLOCK_BYTES } else { 0 };
+        (header::record_bytes(self.content + clock), extended)
+    }
+}
+
+impl Channel {
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn reserve_slow(&self, content: usize) -> Option<Reservation<'_>> {
+        let user = self.enter()?;
+        let geometry = user.memory.geometry();
+        let wish = Wish { content };
+        let longest = header::record_bytes(content.checked_add(CLOCK_BYTES)?);
+        let (mut aborts, mut deadline) = (0, None);
+        loop {
+            let cpu = self.current_cpu(geometry.lanes(), aborts);
+            let index = match cpu {
+                Some(cpu) => cpu.0,
+                None => geometry.lanes() + fallback_cpu() % geometry.lanes(),
+            };
+            let lane = user.memory.lane(index);
+            if longest > MAX_RECORD_BYTES || longest as u64 > geometry.sub_buffer_bytes() {
+                user.memory.header().set_active(index);
+                lane.control().lost.count(LostCause::TooLarge);
+                return None;
+            }
+            let step = match cpu {
+                Some(cpu) => self.step(&user, lane, cpu, wish),
+                None => self.step_atomic(&user, lane, wish),
+            };
+            match step {
+                Step::Reserved(reservation) => return Some(reservation),
+                Step::Again => {}
+                Step::Aborted => aborts += 1,
+                Step::Full => {
+                    if let Err(cause) = self.wait_for_room(&user, lane, &mut deadline) {
+                        lane.control().lost.count(cause);
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The current CPU, if it has a lane and sequences can be used.
+    fn current_cpu(&self, lanes: u32, aborts: u32) -> Option<CpuId> {
+        if aborts >= MAX_ABORTS || !self.rseq.load(Ordering::Relaxed) {
+            return None;
+        }
+        let rseq = Rseq::get();
+        if rseq.cpu().is_none() {
+            rseq.register_thread().ok()?;
+        }
+        rseq.cpu().filter(|cpu| cpu.0 < lanes)
+    }
+
+    /// One attempt on the rseq lane of `cpu`.
+    fn step(&self, user: &User<'_>, lane: Lane<'_>, cpu: CpuId, wish: Wish) -> Step<'_> {
+        // SYNC(reserve): Acquire, so that the clock is read after what stands here.
+        let position = lane.control().reserved.load(Ordering::Acquire);
+        let offset = position - lane.sub_buffer_start(position);
+        if offset == 0 {
+            return self.open(user, lane, cpu, position, wish);
+        }
+        let now = clock::now(self.clock());
+        let (bytes, extended) = wish.size(now, lane.control().begin.load(Ordering::Relaxed));
+        if offset + bytes as u64 > lane.geometry().sub_buffer_bytes() {
+            return self.close(user, lane, cpu, position, now);
+        }
+        let header = self.busy_header(bytes, extended).at(now);
+        let stores = [store(lane.header_word(position), header.bits())];
+        match move_position(lane, cpu, position, &stores, position + bytes as u64) {
+            Moved::Yes => Step::Reserved(self.reservation(
+                lane,
+                cpu,
+                position,
+                bytes,
+                extended.then_some(now),
+            )),
+            Moved::Changed => Step::Again,
+            Moved::Aborted => Step::Aborted,
+        }
+    }
+
+    /// Pads the rest of the sub-buffer in which `position` lies.
+    fn close(
+        &self,
+        user: &User<'_>,
+        lane: Lane<'_>,
+        cpu: CpuId,
+        position: u64,
+        now: u64,
+    ) -> Step<'_> {
+        let start = lane.sub_buffer_start(position);
+        let boundary = start + lane.geometry().sub_buffer_bytes();
+        let sub_buffer = lane.sub_buffer(position);
+        let padding = Header::padding(self.slot.load(Ordering::Relaxed)).at(now);
+        let stores = [
+            store(&sub_buffer.content, position - start),
+            store(&sub_buffer.end, now),
+            store(lane.header_word(position), padding.bits()),
+        ];
+        match move_position(lane, cpu, position, &stores, boundary) {
+            Moved::Yes => {}
+            Moved::Changed => return Step::Again,
+            Moved::Aborted => return Step::Aborted,
+        }
+        self.commit_padding(user, lane, cpu, position, boundary);
+        Step::Again
+    }
+
+    /// Publishes and counts the padding record that fills `position..boundary`, and
+    /// tells the consumer that a sub-buffer was closed.
+    pub(crate) fn commit_padding(
+        &self,
+        user: &User<'_>,
+        lane: Lane<'_>,
+        cpu: CpuId,
+        position: u64,
+        boundary: u64,
+    ) {
+        let record = lane.at(position);
+        let upper = if cfg!(target_endian = "little") { 4 } else { 0 };
+        // SAFETY: the padding record is ours until it is counted.
+        let half = unsafe { &*record.add(upper).cast::<AtomicU32>() };
+        header::publish(half, 0, PADDING_ID, false);
+        let place = Reserved {
+            record,
+            lane: lane.data(),
+            position,
+            cpu,
+        };
+        // SAFETY: reserved by us, just published, not counted.
+        unsafe { self.count(&place, (boundary - position) as usize, 0) };
+        user.memory.header().doorbell.ring();
+    }
+
+    /// Begins the sub-buffer at `position` with the first record in it.
+    fn open(
+        &self,
+        user: &User<'_>,
+        lane: Lane<'_>,
+        cpu: CpuId,
+        position: u64,
+        wish: Wish,
+    ) -> Step<'_> {
+        if let Some(previous) = unclosed_before(lane, position) {
+            return self.close_full(user, lane, cpu, position, previous);
+        }
+        if !has_room(lane, position) {
+            return Step::Full;
+        }
+        user.memory.header().set_active(self.lane_index(user, lane));
+        let now = clock::now(self.clock());
+        let (bytes, _) = wish.size(now, now);
+        let header = self.busy_header(bytes, false).at(now);
+        let sub_buffer = lane.sub_buffer(position);
+        let fresh = lane.lap(position).fresh();
+        let stores = [
+            store(&sub_buffer.local, fresh),
+            store(&sub_buffer.remote, fresh),
+            store(&sub_buffer.begin, now),
+            store(&sub_buffer.end, 0),
+            store(&sub_buffer.content, 0),
+            store(&lane.control().begin, now),
+            store(lane.header_word(position), header.bits()),
+        ];
+        match move_position(lane, cpu, position, &stores, position + bytes as u64) {
+            Moved::Yes => Step::Reserved(self.reservation(lane, cpu, position, bytes, None)),
+            Moved::Changed => Step::Again,
+            Moved::Aborted => Step::Aborted,
+        }
+    }
+
+    /// Gives a sub-buffer that its last record filled exactly its end.
+    fn close_full(
+        &self,
+        user: &User<'_>,
+        lane: Lane<'_>,
+        cpu: CpuId,
+        position: u64,
+        previous: &SubBuffer,
+    ) -> Step<'_> {
+        let now = clock::now(self.clock());
+        // The content comes last: it is what says "closed" (`Lane::closed_content`).
+        let content = store(&previous.content, lane.geometry().sub_buffer_bytes());
+        match compare_store(lane, cpu, position, &[store(&previous.end, now)], content) {
+            Moved::Yes => {
+                user.memory.header().doorbell.ring();
+                Step::Again
+            }
+            Moved::Changed => Step::Again,
+            Moved::Aborted => Step::Aborted,
+        }
+    }
+
+    pub(crate) fn busy_header(&self, bytes: usize, extended: bool) -> Header {
+        Header::busy(bytes, self.slot.load(Ordering::Relaxed), extended)
+    }
+
+    /// The reservation of `bytes` bytes at `position`; `clock` is written behind the
+    /// header of an extended record.
+    pub(crate) fn reservation(
+        &self,
+        lane: Lane<'_>,
+        cpu: CpuId,
+        position: u64,
+        bytes: usize,
+        clock: Option<u64>,
+    ) -> Reservation<'_> {
+        if let Some(clock) = clock {
+            lane.header_word(position + 8)
+                .store(clock, Ordering::Relaxed);
+        }
+        let place = Reserved {
+            record: lane.at(position),
+            lane: lane.data(),
+            position,
+            cpu,
+        };
+        // SAFETY: the caller has just moved the position past these bytes, behind
+        // the busy header it wrote.
+        unsafe { Reservation::new(self, place, bytes, clock.is_some()) }
+    }
+
+    pub(crate) fn lane_index(&self, user: &User<'_>, lane: Lane<'_>) -> u32 {
+        let distance = lane.data() as usize - user.memory.first_lane() as usize;
+        (distance as u64 / user.memory.geometry().stride()) as u32
+    }
+
+    /// Waits until `lane` may have room; an error says as what the event is lost.
+    fn wait_for_room(
+        &self,
+        user: &User<'_>,
+        lane: Lane<'_>,
+        deadline: &mut Option<Instant>,
+    ) -> Result<(), LostCause> {
+        let Some(limit) = self.block_limit() else {
+            return Err(LostCause::Full);
+        };
+        if !self.is_attached() {
+            return Err(LostCause::Full);
+        }
+        let now = Instant::now();
+        let deadline = *deadline.get_or_insert_with(|| now + limit);
+        if now >= deadline {
+            return Err(LostCause::TimedOut);
+        }
+        let doorbell = &user.memory.header().doorbell;
+        // The consumer may sleep although a sub-buffer became whole since it looked.
+        doorbell.ring();
+        let room = || {
+            let position = lane.control().reserved.load(Ordering::Acquire);
+            has_room(lane, position) || !self.is_attached() || self.block_limit().is_none()
+        };
+        doorbell.wait_for_room(deadline - now, room);
+        Ok(())
+    }
+}
+
+fn store(word: &AtomicU64, value: u64) -> Store<'_> {
+    Store { word, value }
+}
+
+/// Whether the sub-buffer that begins at `position` is free.
+pub(crate) fn has_room(lane: Lane<'_>, position: u64) -> bool {
+    let geometry = lane.geometry();
+    // SYNC(release): pairs with the consumer's Release store; it has read all it
+    // wanted from the sub-buffers before this position.
+    let consumed = lane.control().consumed.load(Ordering::Acquire);
+    position.wrapping_sub(consumed) <= geometry.lane_bytes() - geometry.sub_buffer_bytes()
+}
+
+/// The sub-buffer that ends at `position`, if nobody has closed it.
+fn unclosed_before<'m>(lane: Lane<'m>, position: u64) -> Option<&'m SubBuffer> {
+    let last = position.checked_sub(1)?;
+    let start = lane.sub_buffer_start(last);
+    lane.closed_content(start)
+        .is_none()
+        .then(|| lane.sub_buffer(start))
+}
+
+/// How a guarded sequence of stores ended.
+enum Moved {
+    Yes,
+    /// The position was not the expected one.
+    Changed,
+    Aborted,
+}
+
+/// On `cpu`, while the lane stands at `position`: makes `stores`, then moves the
+/// lane's position to `end`.
+fn move_position(
+    lane: Lane<'_>,
+    cpu: CpuId,
+    position: u64,
+    stores: &[Store<'_>],
+    end: u64,
+) -> Moved {
+    compare_store(
+        lane,
+        cpu,
+        position,
+        stores,
+        store(&lane.control().reserved, end),
+    )
+}
+
+/// On `cpu`, while the lane stands at `position`: makes `stores`, then `last`.
+fn compare_store(
+    lane: Lane<'_>,
+    cpu: CpuId,
+    position: u64,
+    stores: &[Store<'_>],
+    last: Store<'_>,
+) -> Moved {
+    let guard = &lane.control().reserved;
+    match Rseq::get().compare_store_many(cpu, guard, position, stores, last) {
+        Ok(()) => Moved::Yes,
+        Err(NotDone::Mismatch) => Moved::Changed,
+        Err(NotDone::Aborted) => Moved::Aborted,
+    }
+}
+
+/// A CPU number for a thread whose rseq cannot say: any is right, near is better.
+fn fallback_cpu() -> u32 {
+    // SAFETY: no arguments; a negative answer means the system cannot say.
+    let cpu = unsafe { libc::sched_getcpu() };
+    cpu.max(0) as u32
+}

@@ -1,0 +1,207 @@
+//! One thread, one reader: what goes in comes out.
+
+mod common;
+
+use common::{Checker, attach, emit, lost, settings};
+use laneway_ringbuf::{Channel, Geometry, MAX_RECORD_BYTES, WhenFull};
+use std::time::{Duration, Instant};
+
+fn geometry(sub_buffer_bytes: u64, sub_buffers: u64) -> Geometry {
+    // More lanes than any test machine has CPUs.
+    Geometry::new(256, sub_buffer_bytes, sub_buffers).unwrap()
+}
+
+/// Runs a test with restartable sequences and without.
+fn both(test: impl Fn(bool)) {
+    test(true);
+    test(false);
+}
+
+#[test]
+fn events_of_every_size_come_out_as_they_went_in() {
+    both(|rseq| {
+        let channel = Channel::new();
+        let mut reader = attach(
+            &channel,
+            geometry(4096, 8),
+            settings(WhenFull::Discard, rseq),
+        );
+        let mut checker = Checker::default();
+        for number in 0..10_000 {
+            assert!(emit(&channel, 1, number, (number % 900) as usize));
+            checker.drain(&mut reader, number % 7 == 0);
+        }
+        checker.drain(&mut reader, true);
+        assert_eq!(checker.events, 10_000);
+        assert_eq!(lost(&mut reader).total(), 0);
+        assert!(channel.detach(Duration::from_secs(1)));
+    });
+}
+
+#[test]
+fn records_that_fill_sub_buffers_to_the_last_byte_are_all_delivered() {
+    both(|rseq| {
+        let channel = Channel::new();
+        let mut reader = attach(
+            &channel,
+            geometry(4096, 4),
+            settings(WhenFull::Discard, rseq),
+        );
+        let mut checker = Checker::default();
+        // 12 + 3 bytes of content and a header: 24, and one byte of padding: 24 bytes
+        // would not divide 4096; 32 do.
+        for number in 0..4096 / 32 * 3 {
+            assert!(emit(&channel, 1, number, 11));
+        }
+        checker.drain(&mut reader, false);
+        let whole = checker.events;
+        checker.drain(&mut reader, true);
+        assert_eq!(checker.events, 4096 / 32 * 3);
+        assert!(
+            whole >= 4096 / 32,
+            "the counters alone delivered {whole} events"
+        );
+    });
+}
+
+#[test]
+fn a_full_lane_loses_the_newest_events_and_counts_each_of_them() {
+    both(|rseq| {
+        let channel = Channel::new();
+        let mut reader = attach(
+            &channel,
+            geometry(4096, 2),
+            settings(WhenFull::Discard, rseq),
+        );
+        let emitted = 100_000;
+        let kept = (0..emitted)
+            .filter(|&number| emit(&channel, 1, number, 20))
+            .count() as u64;
+        assert!(kept < emitted);
+        let mut checker = Checker::default();
+        checker.drain(&mut reader, true);
+        assert_eq!(checker.events, kept);
+        assert_eq!(lost(&mut reader).full, emitted - kept);
+        assert!(emit(&channel, 1, emitted, 20), "there is room again");
+    });
+}
+
+#[test]
+fn an_event_larger_than_a_sub_buffer_is_lost_as_too_large_and_harms_nothing() {
+    both(|rseq| {
+        let channel = Channel::new();
+        let mut reader = attach(
+            &channel,
+            geometry(4096, 2),
+            settings(WhenFull::Discard, rseq),
+        );
+        assert!(emit(&channel, 1, 1, 0));
+        assert!(!emit(&channel, 1, 2, 4096));
+        assert!(!emit(&channel, 1, 3, MAX_RECORD_BYTES));
+        assert!(!emit(&channel, 1, 4, 1 << 20));
+        assert!(emit(&channel, 1, 5, 0));
+        let mut checker = Checker::default();
+        checker.drain(&mut reader, true);
+        assert_eq!(checker.events, 2);
+        assert_eq!(lost(&mut reader).too_large, 3);
+    });
+}
+
+#[test]
+fn a_record_of_the_largest_size_fits() {
+    both(|rseq| {
+        let channel = Channel::new();
+        let mut reader = attach(
+            &channel,
+            geometry(1 << 18, 2),
+            settings(WhenFull::Discard, rseq),
+        );
+        // Header, emitter and number, one byte of padding at least; and room for a
+        // whole clock.
+        let filler = MAX_RECORD_BYTES - 8 - 12 - 1 - 8 - 7;
+        assert!(emit(&channel, 1, 1, filler));
+        let mut checker = Checker::default();
+        checker.drain(&mut reader, true);
+        assert_eq!(checker.events, 1);
+    });
+}
+
+#[test]
+fn a_blocked_event_waits_for_its_limit_and_is_then_lost_as_timed_out() {
+    both(|rseq| {
+        let channel = Channel::new();
+        let limit = Duration::from_millis(50);
+        let mut reader = attach(
+            &channel,
+            geometry(4096, 2),
+            settings(WhenFull::Block(limit), rseq),
+        );
+        let start = Instant::now();
+        // Two lanes if the thread migrates, so a little more than one lane holds.
+        let kept = (0..1000)
+            .take_while(|&number| emit(&channel, 1, number, 20))
+            .count();
+        assert!(start.elapsed() >= limit);
+        assert!(kept < 1000);
+        assert_eq!(lost(&mut reader).timed_out, 1);
+    });
+}
+
+#[test]
+fn nobody_waits_once_blocking_was_stopped() {
+    let channel = Channel::new();
+    let mut reader = attach(
+        &channel,
+        geometry(4096, 2),
+        settings(WhenFull::Block(Duration::MAX), true),
+    );
+    std::thread::scope(|scope| {
+        let blocked = scope.spawn(|| {
+            (0..1000)
+                .take_while(|&number| emit(&channel, 1, number, 20))
+                .count()
+        });
+        while lost(&mut reader).total() == 0 {
+            std::thread::sleep(Duration::from_millis(20));
+            channel.stop_blocking();
+        }
+        assert!(blocked.join().unwrap() < 1000);
+    });
+    assert_eq!(lost(&mut reader).full, 1);
+}
+
+#[test]
+fn a_detached_channel_loses_nothing_and_records_nothing() {
+    let channel = Channel::new();
+    assert!(!emit(&channel, 1, 1, 0));
+    let mut reader = attach(
+        &channel,
+        geometry(4096, 2),
+        settings(WhenFull::Discard, true),
+    );
+    assert!(emit(&channel, 1, 2, 0));
+    assert!(channel.detach(Duration::from_secs(1)));
+    assert!(!emit(&channel, 1, 3, 0));
+    let mut checker = Checker::default();
+    checker.drain(&mut reader, true);
+    assert_eq!(
+        checker.events, 1,
+        "what was recorded outlives the producer's mapping"
+    );
+    assert_eq!(lost(&mut reader).total(), 0);
+}
+
+#[test]
+fn lanes_that_nobody_wrote_to_take_no_memory() {
+    let channel = Channel::new();
+    let mut reader = attach(
+        &channel,
+        geometry(1 << 20, 8),
+        settings(WhenFull::Discard, true),
+    );
+    assert!(emit(&channel, 1, 1, 0));
+    assert!(
+        reader.lanes().len() <= 2,
+        "only lanes that were used are looked at"
+    );
+}
