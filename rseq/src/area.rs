@@ -73,4 +73,7 @@ pub(crate) struct Own {
     pub(crate) area: Area,
     /// `errno` of the registration that failed in this thread, else 0.
     pub(crate) errno: u32,
+    /// What the unit tests do between the instructions of sequences of this thread: see `inject!`.
+    #[cfg(test)]
+    pub(crate) inject: [u32; 8],
 }

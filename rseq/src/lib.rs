@@ -4,6 +4,7 @@
 mod symbol;
 mod arch;
 mod area;
+mod cpus;
 mod loader;
 mod membarrier;
 mod ops;
@@ -12,7 +13,8 @@ pub mod ring;
 mod slot;
 
 pub use area::Area;
+pub use cpus::{current_cpu, possible_cpus};
 pub use membarrier::{Barrier, NoBarrier};
-pub use ops::{NotDone, Store};
+pub use ops::{ATTEMPTS, Interrupted, NotDone, Store};
 pub use registration::{Owner, Rseq, Unavailable};
 pub use slot::{CpuId, MmCid, Slot};

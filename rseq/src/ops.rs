@@ -18,12 +18,18 @@
 //! Commits have release order: who reads the committed word with acquire order on another
 //! CPU sees the stores before it. On x86-64 every store has it; on aarch64 the commit is an `stlr`.
 
+use core::fmt;
 use core::sync::atomic::AtomicU64;
 
+use crate::arch;
 use crate::registration::Rseq;
-use crate::slot::Slot;
+use crate::slot::{CpuId, Slot};
 
-/// Why a primitive did not happen.
+/// How often [`Rseq::try_local`] starts anew before it gives up. A sequence is a few nanoseconds and a time slice
+/// some milliseconds, so even a second attempt is rare unless somebody steps or signals the thread on purpose.
+pub const ATTEMPTS: u32 = 8;
+
+/// Why a primitive that compares did not happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotDone {
     /// A word did not hold what the caller expected.
@@ -32,18 +38,40 @@ pub enum NotDone {
     Aborted,
 }
 
-impl core::fmt::Display for NotDone {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Mismatch => "the word does not hold the expected value; read it again",
-            Self::Aborted => "the sequence was interrupted; find the current CPU again",
-        })
+impl fmt::Display for NotDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mismatch => {
+                f.write_str("the word does not hold the expected value; read it again")
+            }
+            Self::Aborted => Interrupted.fmt(f),
+        }
     }
 }
 
 impl core::error::Error for NotDone {}
 
-/// One store of [`Rseq::compare_store_many`].
+/// The thread is not in that slot, or was interrupted before the commit, or has no rseq.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the sequence was interrupted; find the current CPU again")
+    }
+}
+
+impl core::error::Error for Interrupted {}
+
+/// Whoever reads all words anew before each attempt treats both alike.
+impl From<NotDone> for Interrupted {
+    #[inline(always)]
+    fn from(_: NotDone) -> Self {
+        Self
+    }
+}
+
+/// A store that a primitive makes before its commit.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Store<'a> {
@@ -54,6 +82,131 @@ pub struct Store<'a> {
 }
 
 impl Rseq {
+    /// Lets `local` work on the slot of the current CPU, [`ATTEMPTS`] times at most; `None` when the caller
+    /// must fall back: the CPU has no slot (`slots` or more), the thread no rseq, or every
+    /// attempt was interrupted.
+    ///
+    /// `local` reads what it needs and ends in one primitive on the CPU it is given. A thread that is not
+    /// registered yet is registered on the way.
+    ///
+    /// ```
+    /// use laneway_rseq::Rseq;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// // One word per CPU for sequences, and one for everybody else.
+    /// let mine: Vec<AtomicU64> = (0..laneway_rseq::possible_cpus()).map(|_| AtomicU64::new(0)).collect();
+    /// let shared = AtomicU64::new(0);
+    ///
+    /// let rseq = Rseq::get();
+    /// let done = rseq.try_local(mine.len() as u32, |cpu| rseq.add(cpu, &mine[cpu.index()], 1));
+    /// if done.is_none() {
+    ///     shared.fetch_add(1, Ordering::Relaxed);
+    /// }
+    /// ```
+    #[inline(always)]
+    pub fn try_local<R>(
+        self,
+        slots: u32,
+        mut local: impl FnMut(CpuId) -> Result<R, Interrupted>,
+    ) -> Option<R> {
+        let cpu = self.cpu_raw();
+        if cpu < slots
+            && let Ok(done) = local(CpuId(cpu))
+        {
+            return Some(done);
+        }
+        self.try_local_slow(slots, &mut local)
+    }
+
+    #[cold]
+    fn try_local_slow<R>(
+        self,
+        slots: u32,
+        local: &mut dyn FnMut(CpuId) -> Result<R, Interrupted>,
+    ) -> Option<R> {
+        self.register_thread().ok()?;
+        (1..ATTEMPTS).find_map(|_| {
+            let cpu = self.cpu_raw();
+            if cpu >= slots {
+                return None;
+            }
+            local(CpuId(cpu)).ok()
+        })
+    }
+
+    /// If in `slot` and `*word == expected`: stores `new`.
+    ///
+    /// ```text
+    /// if area.slot != slot        → Aborted
+    /// if *word != expected        → Mismatch
+    /// *word = new                                        ◀ commit (release)
+    /// ```
+    ///
+    /// An abort leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`NotDone`]; nothing was stored.
+    #[inline(always)]
+    pub fn compare_and_store<S: Slot>(
+        self,
+        slot: S,
+        word: &AtomicU64,
+        expected: u64,
+        new: u64,
+    ) -> Result<(), NotDone> {
+        arch::compare_and_store(self.offset(), slot, word, expected, new)
+    }
+
+    /// If in `slot`, `*word == expected` and `*other == also`: stores `new` to `word`.
+    ///
+    /// ```text
+    /// if area.slot != slot        → Aborted
+    /// if *word != expected        → Mismatch
+    /// if *other != also           → Mismatch
+    /// *word = new                                        ◀ commit (release)
+    /// ```
+    ///
+    /// An abort leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`NotDone`]; nothing was stored.
+    #[inline(always)]
+    pub fn compare_both_and_store<S: Slot>(
+        self,
+        slot: S,
+        (word, expected): (&AtomicU64, u64),
+        (other, also): (&AtomicU64, u64),
+        new: u64,
+    ) -> Result<(), NotDone> {
+        arch::compare_both_and_store(self.offset(), slot, word, expected, other, also, new)
+    }
+
+    /// If in `slot` and `*word == expected`: does the store `first`, then stores `new`.
+    ///
+    /// ```text
+    /// if area.slot != slot        → Aborted
+    /// if *word != expected        → Mismatch
+    /// *first.word = first.value
+    /// *word = new                                        ◀ commit (release)
+    /// ```
+    ///
+    /// An abort may leave `first` done: its word must mean nothing until the commit says so, as the
+    /// place above the top of a stack does.
+    ///
+    /// # Errors
+    /// [`NotDone::Mismatch`] before anything was stored; [`NotDone::Aborted`] at any step.
+    #[inline(always)]
+    pub fn compare_store_store<S: Slot>(
+        self,
+        slot: S,
+        word: &AtomicU64,
+        expected: u64,
+        first: Store<'_>,
+        new: u64,
+    ) -> Result<(), NotDone> {
+        arch::compare_store_store(self.offset(), slot, word, expected, first, new)
+    }
+
     /// If in `slot` and `*word == expected`: does `stores` in their order, then `commit`.
     ///
     /// ```text
@@ -76,7 +229,119 @@ impl Rseq {
         stores: &[Store<'_>],
         commit: Store<'_>,
     ) -> Result<(), NotDone> {
-        crate::arch::compare_store_many(self.offset(), slot, word, expected, stores, &commit)
+        arch::compare_store_many(self.offset(), slot, word, expected, stores, &commit)
+    }
+
+    /// If in `slot`: adds `delta`, wrapping.
+    ///
+    /// ```text
+    /// if area.slot != slot        → Interrupted
+    /// *word += delta                                     ◀ commit (release)
+    /// ```
+    ///
+    /// An abort leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`Interrupted`]; nothing was added.
+    #[inline(always)]
+    pub fn add<S: Slot>(self, slot: S, word: &AtomicU64, delta: u64) -> Result<(), Interrupted> {
+        arch::add(self.offset(), slot, word, delta)
+    }
+
+    /// If in `slot` and `*word != unwanted`: takes what `word` holds for an address, stores what lies `link` bytes
+    /// behind that address to `word`, and returns the address: the pop of a linked list.
+    ///
+    /// ```text
+    /// if area.slot != slot        → Aborted
+    /// old = *word
+    /// if old == unwanted          → Mismatch
+    /// next = *(old + link)
+    /// *word = next                                       ◀ commit (release)
+    /// return old
+    /// ```
+    ///
+    /// An abort leaves nothing behind. There is no ABA problem: while the sequence lasts nobody else pops here.
+    ///
+    /// # Errors
+    /// [`NotDone`]; nothing was stored.
+    ///
+    /// # Safety
+    /// Whatever `word` holds while the thread is in `slot`, if it is not `unwanted`, plus `link`, is the
+    /// aligned address of a readable `u64`, which only sequences in the same slot change.
+    #[inline(always)]
+    pub unsafe fn compare_not_load_store<S: Slot>(
+        self,
+        slot: S,
+        word: &AtomicU64,
+        unwanted: u64,
+        link: isize,
+    ) -> Result<u64, NotDone> {
+        // SAFETY: the caller's promise is the callee's.
+        unsafe { arch::compare_not_load_store(self.offset(), slot, word, unwanted, link) }
+    }
+
+    /// The pop of a list whose links are indices, each plus one, and 0 for none: if in `slot`, `*gate == 0`
+    /// and the list is not empty, takes the first index off and returns it.
+    ///
+    /// ```text
+    /// if area.slot != slot        → Aborted
+    /// if *gate != 0               → Mismatch
+    /// index = *head − 1
+    /// if index ≥ links.len()      → Mismatch     (an empty list, 0 − 1, is among these)
+    /// next = links[index]
+    /// *head = next                                       ◀ commit (release)
+    /// return index
+    /// ```
+    ///
+    /// An abort leaves nothing behind. Nothing that stands in shared memory can make it read out of bounds.
+    ///
+    /// # Errors
+    /// [`NotDone`]; nothing was stored.
+    #[inline(always)]
+    pub fn pop_index<S: Slot>(
+        self,
+        slot: S,
+        gate: &AtomicU64,
+        head: &AtomicU64,
+        links: &[AtomicU64],
+    ) -> Result<u64, NotDone> {
+        arch::pop_index(self.offset(), slot, gate, head, links)
+    }
+
+    /// If in `slot` and `*word == expected`: copies `bytes` bytes, then stores `new`.
+    ///
+    /// ```text
+    /// if area.slot != slot        → Aborted
+    /// if *word != expected        → Mismatch
+    /// copy bytes from → to
+    /// *word = new                                        ◀ commit (release)
+    /// ```
+    ///
+    /// An abort leaves any part of `to` overwritten: it must mean nothing until the commit
+    /// says so. The longer the copy, the likelier the abort: this is for tens or hundreds of bytes.
+    ///
+    /// # Errors
+    /// [`NotDone::Mismatch`] before anything was stored; [`NotDone::Aborted`] at any step.
+    ///
+    /// # Safety
+    /// `bytes` bytes at `from` can be read and at `to` written, they do not overlap, and no thread outside
+    /// `slot` writes either at the same time.
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "what a copy and a compare need")]
+    pub unsafe fn compare_copy_store<S: Slot>(
+        self,
+        slot: S,
+        word: &AtomicU64,
+        expected: u64,
+        from: *const u8,
+        to: *mut u8,
+        bytes: usize,
+        new: u64,
+    ) -> Result<(), NotDone> {
+        // SAFETY: the caller's promise is the callee's.
+        unsafe {
+            arch::compare_copy_store(self.offset(), slot, word, expected, from, to, bytes, new)
+        }
     }
 }
 
@@ -85,7 +350,6 @@ mod tests {
     use core::sync::atomic::Ordering::Relaxed;
 
     use super::*;
-    use crate::slot::CpuId;
 
     #[test]
     fn compare_store_many_stores_everything_or_nothing() {

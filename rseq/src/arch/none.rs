@@ -6,7 +6,7 @@
 use core::sync::atomic::AtomicU64;
 
 use crate::area::CPU_ID_UNINITIALIZED;
-use crate::ops::{NotDone, Store};
+use crate::ops::{Interrupted, NotDone, Store};
 use crate::ring::{Reserved, Window};
 use crate::slot::Slot;
 
@@ -39,26 +39,32 @@ pub(crate) fn address(_offset: isize) -> usize {
 
 /// Sequences that abort before their first step.
 macro_rules! aborts {
-    ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
-        $(pub(crate) fn $name<S: Slot>(
+    ($($(#[$meta:meta])* [$($unsafe:tt)?] $name:ident($($argument:ty),*) -> $result:ty;)*) => {
+        $($(#[$meta])*
+        pub(crate) $($unsafe)? fn $name<S: Slot>(
             _offset: isize,
             _slot: S,
-            $($argument: $type),*
-        ) -> Result<$result, NotDone> {
-            Err(NotDone::Aborted)
+            $(_: $argument),*
+        ) -> $result {
+            Err(NotDone::Aborted.into())
         })*
     };
 }
 
-pub(crate) fn compare_store_many<S: Slot>(
-    _offset: isize,
-    _slot: S,
-    _word: &AtomicU64,
-    _expected: u64,
-    _stores: &[Store<'_>],
-    _commit: &Store<'_>,
-) -> Result<(), NotDone> {
-    Err(NotDone::Aborted)
+aborts! {
+    [] compare_and_store(&AtomicU64, u64, u64) -> Result<(), NotDone>;
+    [] compare_both_and_store(&AtomicU64, u64, &AtomicU64, u64, u64) -> Result<(), NotDone>;
+    [] compare_store_store(&AtomicU64, u64, Store<'_>, u64) -> Result<(), NotDone>;
+    [] compare_store_many(&AtomicU64, u64, &[Store<'_>], &Store<'_>) -> Result<(), NotDone>;
+    [] add(&AtomicU64, u64) -> Result<(), Interrupted>;
+    [] pop_index(&AtomicU64, &AtomicU64, &[AtomicU64]) -> Result<u64, NotDone>;
+    /// # Safety
+    /// None: nothing is touched.
+    [unsafe] compare_not_load_store(&AtomicU64, u64, isize) -> Result<u64, NotDone>;
+    /// # Safety
+    /// None: nothing is touched.
+    #[expect(clippy::too_many_arguments, reason = "the contract has them")]
+    [unsafe] compare_copy_store(&AtomicU64, u64, *const u8, *mut u8, usize, u64) -> Result<(), NotDone>;
 }
 
 pub(crate) fn reserve(

@@ -38,23 +38,30 @@ pub(crate) fn compare_store_many<S: Slot>(
     unsafe {
         asm!(
             descriptor!(start: "2f", commit: "3f", abort: "4f"),
+            inject!(1),
             arm!(),
             "2:",
+            inject!(2),
             "cmp dword ptr fs:[{offset} + {field}], {slot:e}", // still in our slot?
-            "jne {aborted}",
+            "jne {aborted}", // [cpu]
+            inject!(3),
             "cmp qword ptr [{word}], {expected}", // still what the caller saw?
-            "jne {mismatch}",
+            "jne {mismatch}", // [compare]
+            inject!(4),
             "5:",
             "cmp {next}, {end}", // all but the last store
             "je 6f",
             "mov {tmp}, qword ptr [{next}]",
             "mov {value}, qword ptr [{next} + 8]",
-            "mov qword ptr [{tmp}], {value}",
+            "mov qword ptr [{tmp}], {value}", // [first]
+            inject!(5),
             "add {next}, 16",
             "jmp 5b",
             "6:",
-            "mov qword ptr [{commit_word}], {commit_value}", // commit
+            inject!(6),
+            "mov qword ptr [{commit_word}], {commit_value}", // [commit]
             "3:",
+            inject!(7),
             abort_handler!("4", "{aborted}"),
             offset = in(reg) offset,
             field = const S::FIELD,
@@ -70,6 +77,7 @@ pub(crate) fn compare_store_many<S: Slot>(
             value = out(reg) _,
             aborted = label { return Err(NotDone::Aborted) },
             mismatch = label { return Err(NotDone::Mismatch) },
+            #[cfg(test)] out("r11") _,
             options(nostack),
         );
     }

@@ -20,8 +20,8 @@
 //! The signature is the operand of an undefined instruction (`ud1`), so that the four bytes
 //! before an abort handler can be nothing but an abort handler.
 //!
-//! Sequences may use the numeric labels 5 to 9 for themselves except 7; 2, 3, 4 and 7
-//! have the meaning above. (Labels made of 0 and 1 read as binary numbers in Intel syntax.)
+//! Sequences may use the numeric labels 5 and 6 for themselves; 2, 3, 4 and 7 have the meaning above, 8 and 9 are
+//! `inject!`'s. (Labels made of 0 and 1 read as binary numbers in Intel syntax.)
 
 use core::arch::{asm, global_asm};
 use core::mem::{offset_of, size_of};
@@ -84,6 +84,41 @@ macro_rules! abort_handler {
     };
 }
 
+/// A point between two instructions where the unit tests of this crate wait or trap; nothing in
+/// any other build. Uses `r11`.
+///
+/// ```text
+/// n = this thread's inject[point];   n > 0 → count to n;   n < 0 → int3 (SIGTRAP)
+/// ```
+#[cfg(test)]
+macro_rules! inject {
+    ($point:literal) => {
+        concat!(
+            "mov r11, qword ptr [rip + ",
+            own_symbol!(),
+            "@GOTTPOFF]\n",
+            "mov r11d, dword ptr fs:[r11 + 36 + 4 * ",
+            $point,
+            "]\n",
+            "test r11d, r11d\n",
+            "je 9f\n",
+            "jns 8f\n",
+            "int3\n",
+            "jmp 9f\n",
+            "8:\n",
+            "sub r11d, 1\n",
+            "jne 8b\n",
+            "9:",
+        )
+    };
+}
+#[cfg(not(test))]
+macro_rules! inject {
+    ($point:literal) => {
+        ""
+    };
+}
+
 /// A function that answers the address of a symbol, or null where nobody defines it.
 #[cfg(target_feature = "crt-static")]
 macro_rules! weak_symbol {
@@ -109,10 +144,16 @@ weak_symbol!(rseq_offset, "__rseq_offset");
 #[cfg(target_feature = "crt-static")]
 weak_symbol!(rseq_size, "__rseq_size");
 
+mod copy;
 mod many;
 mod ring;
+mod store;
+mod take;
+pub(crate) use copy::*;
 pub(crate) use many::*;
 pub(crate) use ring::*;
+pub(crate) use store::*;
+pub(crate) use take::*;
 
 /// Sequences run here.
 pub(crate) const SUPPORTED: bool = true;
