@@ -1,0 +1,172 @@
+//! The public face: start a consumer, ask how it goes, finish it.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::front::Front;
+use crate::listen::Listener;
+use crate::session::Session;
+use crate::summary::Summary;
+use crate::{Error, host};
+
+/// What can be chosen about a consumer.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long events may wait in a partly filled sub-buffer before they are written.
+    pub flush_period: Duration,
+    /// How many applications can be attached at once.
+    pub max_processes: usize,
+    /// How long an application may take to say hello.
+    pub hello_timeout: Duration,
+    /// How long applications may take to stop when the consumer finishes.
+    pub stop_timeout: Duration,
+}
+
+impl Default for Options {
+    /// A second, 1024 applications, ten seconds, two seconds.
+    fn default() -> Self {
+        Options {
+            flush_period: Duration::from_secs(1),
+            max_processes: 1024,
+            hello_timeout: Duration::from_secs(10),
+            stop_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// A running consumer: it takes what applications send to its listener and writes it into its session.
+#[derive(Debug)]
+pub struct Consumer {
+    shared: Arc<Shared>,
+    front: JoinHandle<Summary>,
+}
+
+/// How a recording goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Applications attached now.
+    pub attached: u64,
+    /// Events in the trace so far.
+    pub recorded: u64,
+    /// Events lost so far.
+    pub lost: u64,
+    /// Bytes in the trace so far.
+    pub bytes: u64,
+}
+
+/// What the threads of a consumer share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) session: Session,
+    pub(crate) options: Options,
+    pub(crate) finish: AtomicBool,
+    pub(crate) progress: Counters,
+    alarm: OwnedFd,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) attached: AtomicU64,
+    pub(crate) recorded: AtomicU64,
+    pub(crate) lost: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+}
+
+impl Consumer {
+    /// Begins to take applications.
+    ///
+    /// # Errors
+    /// The system refuses a descriptor or a thread.
+    pub fn start(session: Session, listener: Listener, options: Options) -> Result<Self, Error> {
+        raise_descriptor_limit();
+        let alarm = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(Error::system("make an eventfd"))?;
+        let shared = Arc::new(Shared {
+            session,
+            options,
+            finish: AtomicBool::new(false),
+            progress: Counters::default(),
+            alarm,
+        });
+        // Measuring a clock takes time: do it while the first application starts.
+        let early = shared.clone();
+        spawn("laneway-clock", move || {
+            let _ = early.session.clock(host::best_clock());
+        })?;
+        let front = Front::new(shared.clone(), listener);
+        let front = spawn("laneway-front", move || front.run())?;
+        Ok(Consumer { shared, front })
+    }
+
+    /// The session it writes into.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.shared.session
+    }
+
+    /// How it goes.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let counters = &self.shared.progress;
+        Progress {
+            attached: counters.attached.load(Ordering::Relaxed),
+            recorded: counters.recorded.load(Ordering::Relaxed),
+            lost: counters.lost.load(Ordering::Relaxed),
+            bytes: counters.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes everything that applications have sent until now, asks those that still run to stop, and completes
+    /// all traces.
+    ///
+    /// # Panics
+    /// The consumer's own thread panicked, which is a bug.
+    #[must_use]
+    pub fn finish(self) -> Summary {
+        self.shared.finish.store(true, Ordering::Relaxed);
+        self.shared.alarm();
+        self.front.join().expect("the front does not panic")
+    }
+}
+
+impl Shared {
+    /// Makes the front look what there is to do.
+    pub(crate) fn alarm(&self) {
+        // Full already is as good.
+        let _ = rustix::io::write(&self.alarm, &1_u64.to_ne_bytes());
+    }
+
+    pub(crate) fn alarm_fd(&self) -> &OwnedFd {
+        &self.alarm
+    }
+
+    pub(crate) fn silence(&self) {
+        let _ = rustix::io::read(&self.alarm, &mut [0; 8]);
+    }
+}
+
+/// A thread with a name; the name shows in `top -H` and in panics.
+pub(crate) fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Error> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(Error::system("start a thread"))
+}
+
+/// Every lane is a file and every application a few more; the usual soft limit of 1024 is for programs that use
+/// select(2).
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+}

@@ -1,0 +1,140 @@
+//! Everything that can keep a consumer from starting, or from recording an application.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a session, a listener or the recording of one application failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The output directory is there already.
+    #[error("{} exists already; choose another directory, or remove it", path.display())]
+    Exists {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// Another consumer listens at the same place.
+    #[error(
+        "another consumer listens on {} already; stop it, or choose another socket",
+        path.display()
+    )]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+
+    /// Something that is not a socket has the socket's name.
+    #[error("{} is not a socket; remove it, or choose another path", path.display())]
+    NotASocket {
+        /// What is there.
+        path: PathBuf,
+    },
+
+    /// The operating system refused something at a path.
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried: a verb.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+
+    /// The operating system refused a thread, a descriptor or a wait.
+    #[error("cannot {what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+
+    /// What a peer sent, or the meeting point, cannot be used.
+    #[error(transparent)]
+    Control(#[from] laneway_control::Error),
+
+    /// What an application shares is not a usable ring.
+    #[error(transparent)]
+    Ring(#[from] laneway_ringbuf::Error),
+
+    /// A hello without its two file descriptors.
+    #[error(
+        "a hello came with {fds} file descriptors, not with 2: the ring and the event descriptions"
+    )]
+    HelloFds {
+        /// How many.
+        fds: usize,
+    },
+
+    /// The event descriptions can still change, or are no memory file at all.
+    #[error("the event descriptions are not in a memory file sealed against change")]
+    SchemasNotSealed,
+
+    /// More descriptions than are read.
+    #[error("the event descriptions have {bytes} bytes, more than the {limit} that are read")]
+    SchemasTooLarge {
+        /// How many bytes they have.
+        bytes: u64,
+        /// How many are read.
+        limit: u64,
+    },
+
+    /// An application of a user whose events are none of this one's business.
+    #[error("an application of user {uid} connected; only those of user {own} are recorded")]
+    OtherUser {
+        /// Its user.
+        uid: u32,
+        /// The user of this consumer.
+        own: u32,
+    },
+
+    /// As many applications as this consumer takes at once.
+    #[error("{limit} applications are attached already, which is the limit")]
+    TooManyProcesses {
+        /// The limit.
+        limit: usize,
+    },
+
+    /// An application that connected and said nothing.
+    #[error("an application connected and did not say hello within {seconds} s")]
+    Silent {
+        /// How long it had.
+        seconds: u64,
+    },
+
+    /// A panic while an application was recorded.
+    #[error("laneway itself failed while it recorded an application: please report this as a bug")]
+    Bug,
+
+    /// A message that does not belong where it came.
+    #[error("an application sent a message out of turn: {message}")]
+    OutOfTurn {
+        /// Which.
+        message: &'static str,
+    },
+}
+
+impl Error {
+    /// For `map_err`: this was tried at `path`.
+    pub(crate) fn io<E: Into<io::Error>>(
+        what: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(E) -> Error {
+        let path = path.into();
+        move |source| Error::Io {
+            what,
+            path,
+            source: source.into(),
+        }
+    }
+
+    /// For `map_err`: this was tried, at no path in particular.
+    pub(crate) fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> Error {
+        move |source| Error::System {
+            what,
+            source: source.into(),
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! The thread that speaks with applications.
+//!
+//! ```text
+//!            accept             Hello                 hang-up, or death, or Stopped
+//!   listener ──────▶ Greeting ─────────▶ Recording ──────────────────────────────────▶ Ending
+//!                       │                    │ its own thread drains it                   │ the last drain
+//!                       ▼                    ▼                                            ▼
+//!                    refused              refused                                 in the summary
+//! ```
+//! It never reads shared memory or files of an application, so nothing an application does can hold it up; that is
+//! the business of the application's own drain thread, which reports here.
+//!
+//! Invariant: an application that died is handled like one that lives, only that its end is known at once: what it
+//! has sent is read before its hang-up is believed.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use laneway_control::message::HELLO_FDS;
+use laneway_control::{Connection, Hello, ToApplication, ToConsumer};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::Error;
+use crate::consumer::Shared;
+use crate::drain::{self, Application, Report};
+use crate::listen::Listener;
+use crate::summary::Summary;
+
+/// How long to leave the listener alone when there are no descriptors left.
+const BREATHER: Duration = Duration::from_millis(500);
+
+/// How often to look after drain threads that should end now.
+const NUDGE: Duration = Duration::from_millis(10);
+
+/// Messages an application may have ready at once before the others get their turn.
+const MESSAGES_PER_TURN: usize = 16;
+
+pub(crate) struct Front {
+    shared: Arc<Shared>,
+    listener: Option<Listener>,
+    accept_again: Instant,
+    clients: BTreeMap<u64, Client>,
+    next_client: u64,
+    reports: Receiver<(u64, Report)>,
+    reporter: Sender<(u64, Report)>,
+    summary: Summary,
+    stop_by: Option<Instant>,
+}
+
+/// An application, from its connection to its last report.
+struct Client {
+    /// `None` when it is gone, or not listened to any more.
+    connection: Option<Connection>,
+    /// Readable when the process is dead, even if a child of it still holds the socket.
+    pidfd: Option<OwnedFd>,
+    since: Instant,
+    state: State,
+}
+
+enum State {
+    Greeting,
+    Recording(drain::Handle),
+    Ending(drain::Handle),
+}
+
+impl Front {
+    pub(crate) fn new(shared: Arc<Shared>, listener: Listener) -> Front {
+        let (reporter, reports) = channel();
+        let summary = Summary {
+            directory: shared.session.directory().to_owned(),
+            ..Summary::default()
+        };
+        Front {
+            shared,
+            listener: Some(listener),
+            accept_again: Instant::now(),
+            clients: BTreeMap::new(),
+            next_client: 0,
+            reports,
+            reporter,
+            summary,
+            stop_by: None,
+        }
+    }
+
+    /// Serves until it is told to finish and everybody has ended.
+    pub(crate) fn run(mut self) -> Summary {
+        loop {
+            let ready = self.wait();
+            self.take_reports();
+            self.accept();
+            for id in ready {
+                self.serve(id);
+            }
+            self.look_at_the_time();
+            if self.shared.finish.load(Ordering::Relaxed) && self.finish() {
+                break;
+            }
+        }
+        let session = &self.shared.session;
+        self.summary.duration_s = session.began().elapsed().as_secs_f64();
+        self.summary
+    }
+
+    /// Sleeps until something happens; says which applications have something to say.
+    fn wait(&self) -> Vec<u64> {
+        let mut polled = vec![PollFd::new(self.shared.alarm_fd(), PollFlags::IN)];
+        if let Some(listener) = &self.listener
+            && Instant::now() >= self.accept_again
+        {
+            polled.push(PollFd::new(listener, PollFlags::IN));
+        }
+        let first = polled.len();
+        let mut ids = Vec::new();
+        for (id, client) in &self.clients {
+            let connection = client.connection.as_ref().map(AsFd::as_fd);
+            let pidfd = client.pidfd.as_ref().map(AsFd::as_fd);
+            for fd in [connection, pidfd].into_iter().flatten() {
+                polled.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
+                ids.push(*id);
+            }
+        }
+        let timeout = Timespec::try_from(self.patience()).expect("a few seconds");
+        // An error here is EINTR or a want of memory: in both cases go round again.
+        let _ = poll(&mut polled, Some(&timeout));
+        self.shared.silence();
+        let mut ready: Vec<u64> = polled[first..]
+            .iter()
+            .zip(ids)
+            .filter(|(polled, _)| !polled.revents().is_empty())
+            .map(|(_, id)| id)
+            .collect();
+        ready.dedup();
+        ready
+    }
+
+    /// How long nothing needs to be done if nothing happens.
+    fn patience(&self) -> Duration {
+        let now = Instant::now();
+        let mut until = now + Duration::from_secs(5);
+        for client in self.clients.values() {
+            until = until.min(match &client.state {
+                State::Greeting => client.since + self.shared.options.hello_timeout,
+                State::Recording(_) => continue,
+                State::Ending(_) => now + NUDGE,
+            });
+        }
+        if self.accept_again > now {
+            until = until.min(self.accept_again);
+        }
+        if let Some(stop_by) = self.stop_by {
+            until = until.min(stop_by);
+        }
+        until.saturating_duration_since(now)
+    }
+
+    fn accept(&mut self) {
+        let Some(listener) = &self.listener else {
+            return;
+        };
+        if Instant::now() < self.accept_again {
+            return;
+        }
+        loop {
+            match listener.accept() {
+                Ok(Some(connection)) => {
+                    if let Some(client) = admit(connection, &mut self.summary) {
+                        self.clients.insert(self.next_client, client);
+                        self.next_client += 1;
+                    }
+                }
+                Ok(None) => return,
+                Err(e) => {
+                    self.summary.refuse(e.to_string());
+                    self.accept_again = Instant::now() + BREATHER;
+                    return;
+                }
+            }
+            if self.clients.len() >= 2 * self.shared.options.max_processes {
+                self.accept_again = Instant::now() + BREATHER; // the rest wait in the backlog
+                return;
+            }
+        }
+    }
+
+    /// Hears what an application has to say.
+    fn serve(&mut self, id: u64) {
+        // Looked at first: what it sent before it died is there when this says that it is dead.
+        let dead = self.clients.get(&id).is_some_and(Client::is_dead);
+        for _ in 0..MESSAGES_PER_TURN {
+            let Some(client) = self.clients.get_mut(&id) else {
+                return;
+            };
+            let Some(connection) = &mut client.connection else {
+                return;
+            };
+            match connection.receive::<ToConsumer>() {
+                Ok(Some(message)) => self.heed(id, message),
+                Ok(None) if dead => return self.gone(id, None),
+                Ok(None) => return,
+                Err(laneway_control::Error::Closed) => return self.gone(id, None),
+                Err(e) => return self.gone(id, Some(e.into())),
+            }
+        }
+    }
+
+    fn heed(&mut self, id: u64, message: ToConsumer) {
+        let client = self.clients.get_mut(&id).expect("it just spoke");
+        match (message, &client.state) {
+            (ToConsumer::Hello(hello), State::Greeting) => {
+                if let Err(e) = self.attach(id, hello) {
+                    self.refuse(id, &e);
+                }
+            }
+            (ToConsumer::Stopped, State::Recording(_)) => self.gone(id, None),
+            (ToConsumer::Hello(_), _) => {
+                self.gone(id, Some(Error::OutOfTurn { message: "Hello" }));
+            }
+            (ToConsumer::Stopped, _) => {
+                self.gone(id, Some(Error::OutOfTurn { message: "Stopped" }));
+            }
+        }
+    }
+
+    fn attach(&mut self, id: u64, hello: Hello) -> Result<(), Error> {
+        let limit = self.shared.options.max_processes;
+        let attached = self.clients.values().filter(|c| !c.is_greeting()).count();
+        if attached >= limit {
+            return Err(Error::TooManyProcesses { limit });
+        }
+        let client = self.clients.get_mut(&id).expect("it just spoke");
+        let connection = client.connection.as_mut().expect("it just spoke");
+        let mut fds = connection.take_fds().into_iter();
+        let (Some(ring), Some(schemas), None) = (fds.next(), fds.next(), fds.next()) else {
+            let fds = fds.len();
+            return Err(Error::HelloFds { fds });
+        };
+        const { assert!(HELLO_FDS == 2) };
+        let application = Application {
+            hello,
+            ring,
+            schemas,
+        };
+        let reporter = self.reporter.clone();
+        let shared = self.shared.clone();
+        let handle = drain::start(application, shared.clone(), move |report| {
+            // The front outlives its reporters, but for a panic.
+            let _ = reporter.send((id, report));
+            shared.alarm();
+        })?;
+        client.state = State::Recording(handle);
+        if self.stop_by.is_some() {
+            let _ = connection.send(&ToApplication::Stop, &[]);
+        }
+        self.count_attached();
+        Ok(())
+    }
+
+    fn take_reports(&mut self) {
+        while let Ok((id, report)) = self.reports.try_recv() {
+            match report {
+                Report::Ready => {
+                    if let Some(connection) =
+                        self.clients.get(&id).and_then(|c| c.connection.as_ref())
+                    {
+                        // If it cannot be told, it is gone, and that is seen elsewhere.
+                        let _ = connection.send(&ToApplication::Accepted, &[]);
+                    }
+                }
+                Report::Refused(e) => self.refuse(id, &e),
+                Report::Finished(process) => {
+                    self.summary.add(*process);
+                    self.remove(id);
+                }
+            }
+        }
+    }
+
+    /// An application has nothing more to say: it is gone, has stopped, or is not to be listened to any longer.
+    fn gone(&mut self, id: u64, fault: Option<Error>) {
+        let client = self.clients.get_mut(&id).expect("it was there");
+        match std::mem::replace(&mut client.state, State::Greeting) {
+            State::Greeting => {
+                if let Some(e) = fault {
+                    return self.refuse(id, &e);
+                }
+                self.remove(id);
+            }
+            State::Recording(handle) | State::Ending(handle) => {
+                handle.end(fault.map(|e| e.to_string()));
+                client.connection = None;
+                client.pidfd = None;
+                client.state = State::Ending(handle);
+            }
+        }
+    }
+
+    fn refuse(&mut self, id: u64, why: &Error) {
+        let reason = why.to_string();
+        if let Some(connection) = self.clients.get(&id).and_then(|c| c.connection.as_ref()) {
+            let rejected = ToApplication::Rejected {
+                reason: reason.clone(),
+            };
+            let _ = connection.send(&rejected, &[]);
+        }
+        self.summary.refuse(reason);
+        self.remove(id);
+    }
+
+    fn remove(&mut self, id: u64) {
+        self.clients.remove(&id);
+        self.count_attached();
+    }
+
+    fn count_attached(&self) {
+        let attached = self.clients.values().filter(|c| !c.is_greeting()).count();
+        let counter = &self.shared.progress.attached;
+        counter.store(attached as u64, Ordering::Relaxed);
+    }
+
+    fn look_at_the_time(&mut self) {
+        let now = Instant::now();
+        let limit = self.shared.options.hello_timeout;
+        let mut silent = Vec::new();
+        for (id, client) in &self.clients {
+            match &client.state {
+                State::Greeting if now >= client.since + limit => silent.push(*id),
+                State::Ending(handle) => handle.nudge(),
+                _ => {}
+            }
+        }
+        for id in silent {
+            let seconds = limit.as_secs();
+            self.refuse(id, &Error::Silent { seconds });
+        }
+    }
+
+    /// One step towards the end; says whether it is reached.
+    fn finish(&mut self) -> bool {
+        let Some(stop_by) = self.stop_by else {
+            // Whoever connected until now is heard, all others come too late.
+            self.accept_again = Instant::now();
+            self.accept();
+            self.listener = None;
+            let everybody: Vec<u64> = self.clients.keys().copied().collect();
+            for id in everybody {
+                self.serve(id);
+            }
+            for client in self.clients.values() {
+                if let (Some(connection), State::Recording(_)) = (&client.connection, &client.state)
+                {
+                    let _ = connection.send(&ToApplication::Stop, &[]);
+                }
+            }
+            self.stop_by = Some(Instant::now() + self.shared.options.stop_timeout);
+            return self.clients.is_empty();
+        };
+        if Instant::now() >= stop_by {
+            let late: Vec<u64> = self.clients.keys().copied().collect();
+            for id in late {
+                match &self.clients[&id].state {
+                    State::Greeting => self.remove(id),
+                    State::Recording(handle) => {
+                        let seconds = self.shared.options.stop_timeout.as_secs_f64();
+                        handle.end(Some(format!(
+                            "it did not stop within {seconds} s; what it emitted later is not recorded"
+                        )));
+                        self.gone(id, None);
+                    }
+                    State::Ending(_) => {}
+                }
+            }
+        }
+        self.clients.is_empty()
+    }
+}
+
+impl Client {
+    fn is_greeting(&self) -> bool {
+        matches!(self.state, State::Greeting)
+    }
+
+    fn is_dead(&self) -> bool {
+        let Some(pidfd) = &self.pidfd else {
+            return false;
+        };
+        let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
+        poll(&mut polled, Some(&Timespec::default())).is_ok() && !polled[0].revents().is_empty()
+    }
+}
+
+/// Looks at who connected.
+fn admit(connection: Connection, summary: &mut Summary) -> Option<Client> {
+    let peer = match connection.peer() {
+        Ok(peer) => peer,
+        Err(e) => {
+            summary.refuse(e.to_string());
+            return None;
+        }
+    };
+    let own = rustix::process::geteuid().as_raw();
+    if peer.uid != own && own != 0 {
+        let reason = Error::OtherUser { uid: peer.uid, own }.to_string();
+        summary.refuse(reason.clone());
+        let _ = connection.send(&ToApplication::Rejected { reason }, &[]);
+        return None;
+    }
+    // Of a process that is dead, or of another PID namespace, there is none; then the socket alone tells its end.
+    let pid = Pid::from_raw(peer.pid.cast_signed());
+    let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    Some(Client {
+        connection: Some(connection),
+        pidfd,
+        since: Instant::now(),
+        state: State::Greeting,
+    })
+}

@@ -1,0 +1,137 @@
+//! The metadata of one process' trace: its events, its clock, and where the trace comes from.
+//!
+//! ```text
+//!   clock     that of the session               ┐
+//!   stream    what every lane's packets and     │ how records lie is `laneway_ctf::lane`'s business;
+//!             events begin with                 ┘ what they mean comes from here
+//!   events    one for each description that the process sent, its number the event id
+//!   env       host, process, tracer
+//! ```
+//!
+//! Invariant: the layout of the fields is that of the records in the ring, byte for byte, so that they can be
+//! copied as they are.
+
+use std::time::SystemTime;
+
+use laneway_control::{ChannelConfig, EventSchema, Field, FieldType, Hello, Mode, Rseq};
+use laneway_ctf::lane;
+use laneway_ctf::model::{
+    ClockClass, EventClass, Float, Integer, Shape, StringClass, Structure, TraceClass, Uuid,
+};
+
+use crate::host::Host;
+use crate::lane_file::STREAM_CLASS;
+
+/// The metadata of the trace `uuid` of the process that said `hello` and described `events`.
+pub(crate) fn describe(
+    uuid: Uuid,
+    hello: &Hello,
+    events: &[EventSchema],
+    clock: ClockClass,
+    host: &Host,
+    created: SystemTime,
+) -> TraceClass {
+    let clock_name = clock.name.clone();
+    let mut trace = lane::trace_class(uuid, clock);
+    environment(&mut trace, hello, host, created);
+    let class = u64::from(STREAM_CLASS);
+    let mut stream = lane::stream_class(class, &clock_name, hello.channel.thread_ids);
+    stream.events = events.iter().zip(0..).map(event_class).collect();
+    trace.streams.push(stream);
+    trace
+}
+
+/// As LTTng describes where a trace comes from, so that tools made for its traces understand these.
+fn environment(trace: &mut TraceClass, hello: &Hello, host: &Host, created: SystemTime) {
+    trace.set_env("hostname", host.name.as_str());
+    trace.set_env("domain", "ust");
+    trace.set_env("tracer_name", "laneway");
+    let mut version = env!("CARGO_PKG_VERSION").split('.');
+    for name in ["tracer_major", "tracer_minor", "tracer_patchlevel"] {
+        let number = version.next().and_then(|n| n.parse::<i64>().ok());
+        trace.set_env(name, number.unwrap_or(0));
+    }
+    trace.set_env("tracer_buffering_scheme", "pid");
+    trace.set_env("trace_name", hello.name.as_str());
+    trace.set_env("trace_creation_datetime", utc(created));
+    trace.set_env("architecture_bit_width", i64::from(usize::BITS));
+    trace.set_env("vpid", i64::from(hello.pid));
+    trace.set_env("procname", hello.name.as_str());
+    trace.set_env("exe", hello.exe.as_str());
+    trace.set_env("laneway_version", hello.version.as_str());
+    channel(trace, &hello.channel);
+    if let Rseq::Off(reason) = &hello.rseq {
+        trace.set_env("rseq_off", reason.as_str());
+    }
+}
+
+fn channel(trace: &mut TraceClass, channel: &ChannelConfig) {
+    trace.set_env("channel_name", channel.name.as_str());
+    trace.set_env(
+        "channel_mode",
+        match channel.mode {
+            Mode::Discard => "discard",
+            Mode::Block { .. } => "block",
+        },
+    );
+}
+
+fn event_class((event, id): (&EventSchema, u64)) -> EventClass {
+    let payload = Structure::of_shapes(named_shapes(&event.fields));
+    EventClass::new(id, event.full_name(), payload).with_log_level(event.level.loglevel())
+}
+
+/// The fields as a trace has them, none of them named as the helper field of another.
+fn named_shapes(fields: &[Field]) -> Vec<(String, Shape)> {
+    let helpers: Vec<String> = fields
+        .iter()
+        .filter_map(|field| match field.ty {
+            FieldType::Sequence { .. } | FieldType::Bytes => {
+                Some(format!("_{}_length", field.name))
+            }
+            FieldType::Optional(_) => Some(format!("_{}_tag", field.name)),
+            _ => None,
+        })
+        .collect();
+    let taken = |name: &String| helpers.contains(name) || fields.iter().any(|f| f.name == *name);
+    fields
+        .iter()
+        .map(|field| {
+            let mut name = field.name.clone();
+            if helpers.contains(&name) {
+                while taken(&name) {
+                    name.push('_');
+                }
+            }
+            (name, shape(&field.ty))
+        })
+        .collect()
+}
+
+fn shape(ty: &FieldType) -> Shape {
+    match ty {
+        FieldType::Unsigned { bits: 128 } => Shape::Unsigned128,
+        FieldType::Signed { bits: 128 } => Shape::Signed128,
+        FieldType::Unsigned { bits } => Integer::unsigned(u32::from(*bits)).into(),
+        FieldType::Signed { bits } => Integer::signed(u32::from(*bits)).into(),
+        FieldType::F32 => Float::new(32).into(),
+        FieldType::F64 => Float::new(64).into(),
+        FieldType::Bool => Shape::Bool,
+        FieldType::Char | FieldType::Str => StringClass::default().into(),
+        FieldType::Bytes => Shape::Bytes,
+        FieldType::Array { len, element } => {
+            Shape::Array(u64::from(*len), Box::new(shape(element)))
+        }
+        FieldType::Sequence { element } => Shape::Sequence(Box::new(shape(element))),
+        FieldType::Optional(value) => Shape::Optional(Box::new(shape(value))),
+        FieldType::Duration => Integer::unsigned(64).into(),
+        FieldType::Pointer => Integer::unsigned(64).hex().into(),
+        FieldType::Struct(fields) => Shape::Structure(named_shapes(fields)),
+    }
+}
+
+/// ISO 8601 in UTC, the basic format that LTTng writes: `20261120T092351+0000`.
+fn utc(time: SystemTime) -> String {
+    let time = jiff::Timestamp::try_from(time).unwrap_or_default();
+    time.strftime("%Y%m%dT%H%M%S+0000").to_string()
+}
