@@ -15,6 +15,9 @@
 //! it keeps the consumer from zeroing it; whoever pins too late sees the position
 //! elsewhere.
 //!
+//! Nobody knows the clock of the record before his own, so every record is extended whose
+//! clock's upper half is not that of the sub-buffer's begin.
+//!
 //! The thread whose record ends a sub-buffer, padding or not, gives it its end before
 //! it counts, so that a full count implies an end.
 
@@ -24,16 +27,19 @@ use crate::header::Header;
 use crate::lane::Lane;
 use crate::layout::SubBuffer;
 use crate::reserve::NO_CPU;
-use crate::switch::{Step, Wish, has_room};
+use crate::switch::{Step, Wish, has_room, record_at};
 use std::sync::atomic::Ordering;
 
 impl Channel {
     /// One attempt on an atomic lane.
-    pub(crate) fn step_atomic(&self, user: &User<'_>, lane: Lane<'_>, wish: Wish) -> Step<'_> {
+    pub(crate) fn step_atomic(&self, user: &User<'_>, lane: Lane<'_>, wish: Wish) -> Step {
         let reserved = &lane.control().reserved;
         // SYNC(claim): Acquire pairs with the Release that moved the position here.
         let position = reserved.load(Ordering::Acquire);
         let start = lane.sub_buffer_start(position);
+        if !position.is_multiple_of(8) {
+            return Step::Full; // not a position of ours: the memory was tampered with
+        }
         // Before the pin, or threads that wait for room would keep it from being made.
         if position == start && !has_room(lane, position) {
             return Step::Full;
@@ -53,7 +59,7 @@ impl Channel {
             return Step::Again;
         }
         let now = clock::now_ordered(self.clock());
-        let (bytes, extended) = wish.size(now, sub_buffer.begin.load(Ordering::Relaxed));
+        let (bytes, extended) = wish.size(now, sub_buffer.begin.load(Ordering::Relaxed) >> 32);
         let fits = position + bytes as u64 <= boundary;
         let header = match fits {
             true => self.busy_header(bytes, extended),
@@ -72,7 +78,13 @@ impl Channel {
         if position + bytes as u64 == boundary {
             finish(sub_buffer, boundary - start, now);
         }
-        Step::Reserved(self.reservation(lane, NO_CPU, position, bytes, extended.then_some(now)))
+        Step::Reserved(record_at(
+            lane,
+            NO_CPU,
+            position,
+            bytes,
+            extended.then_some(now),
+        ))
     }
 }
 

@@ -61,7 +61,7 @@ pub struct Channel {
     /// the clock can be read inside a sequence.
     pub(crate) window: Window,
     pub(crate) sub_buffer_shift: AtomicU32,
-    pub(crate) lane_shift: AtomicU32,
+    pub(crate) sub_buffer_mask: AtomicU64,
     pub(crate) slot: AtomicU16,
     pub(crate) rseq: AtomicBool,
     clock: AtomicU8,
@@ -79,7 +79,7 @@ pub struct Channel {
 const _: () = {
     assert!(ring::HEAD_BYTES == size_of::<LaneControl>());
     assert!(offset_of!(Head, reserved) == offset_of!(LaneControl, reserved));
-    assert!(offset_of!(Head, begin) == offset_of!(LaneControl, begin));
+    assert!(offset_of!(Head, epoch) == offset_of!(LaneControl, epoch));
 };
 
 impl Default for Channel {
@@ -89,12 +89,12 @@ impl Default for Channel {
 }
 
 impl Channel {
-    /// A channel without memory: every reserve answers `None`.
+    /// A channel without memory: nothing is recorded.
     pub const fn new() -> Self {
         Channel {
             window: Window::new(),
             sub_buffer_shift: AtomicU32::new(0),
-            lane_shift: AtomicU32::new(0),
+            sub_buffer_mask: AtomicU64::new(0),
             slot: AtomicU16::new(0),
             rseq: AtomicBool::new(false),
             clock: AtomicU8::new(0),
@@ -119,18 +119,14 @@ impl Channel {
         }
         let geometry = memory.geometry();
         let rseq = settings.rseq && Rseq::get().process().is_ok() && Barrier::register().is_ok();
-        let block_ns = match settings.when_full {
-            WhenFull::Discard => 0,
-            WhenFull::Block(limit) => limit.as_nanos().clamp(1, u64::MAX.into()) as u64,
-        };
         self.sub_buffer_shift
             .store(geometry.sub_buffer_shift(), Ordering::Relaxed);
-        self.lane_shift
-            .store(geometry.lane_shift(), Ordering::Relaxed);
+        let mask = geometry.sub_buffers() - 1;
+        self.sub_buffer_mask.store(mask, Ordering::Relaxed);
         self.slot.store(settings.slot, Ordering::Relaxed);
         self.rseq.store(rseq, Ordering::Relaxed);
         self.clock.store(settings.clock as u8, Ordering::Relaxed);
-        self.block_ns.store(block_ns, Ordering::Relaxed);
+        self.set_when_full(settings.when_full);
         self.window.prepare(
             memory.first_lane(),
             geometry.stride(),
@@ -143,7 +139,7 @@ impl Channel {
         if rseq && settings.clock == ClockKind::Tsc {
             // SAFETY: the lanes are mapped until `detach` has closed the window and ended
             // all sequences; nothing but sequences writes their heads.
-            unsafe { self.window.open(geometry.lanes()) };
+            unsafe { self.window.open(Rseq::get(), geometry.lanes()) };
         }
         Ok(())
     }
@@ -181,9 +177,19 @@ impl Channel {
         true
     }
 
-    /// From now on loses events instead of waiting for room: the consumer is gone.
+    /// Changes what happens from now on when no sub-buffer is free.
+    pub fn set_when_full(&self, when_full: WhenFull) {
+        let block_ns = match when_full {
+            WhenFull::Discard => 0,
+            WhenFull::Block(limit) => limit.as_nanos().clamp(1, u64::MAX.into()) as u64,
+        };
+        self.block_ns.store(block_ns, Ordering::Relaxed);
+    }
+
+    /// From now on loses events instead of waiting for room, also those that wait now:
+    /// the consumer is gone.
     pub fn stop_blocking(&self) {
-        self.block_ns.store(0, Ordering::Relaxed);
+        self.set_when_full(WhenFull::Discard);
         if let Some(user) = self.enter() {
             user.memory.header().doorbell.wake_producers();
         }

@@ -26,15 +26,16 @@ const WORDS_BITS: u32 = 20;
 const FIELD: u64 = (1 << WORDS_BITS) - 1;
 const LAP_MASK: u64 = (1 << (64 - LAP_SHIFT)) - 1;
 
-/// How often a lane has wrapped, as far as a counter can say (24 bits).
+/// Which lap a sub-buffer is on: the low 24 bits of its number, counted since the lane
+/// was made. One place in memory has another number on each lap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lap(u64);
 
 impl Lap {
-    /// The lap of `position` in a lane of `1 << lane_shift` bytes.
+    /// The lap of the sub-buffer number `number`.
     #[inline(always)]
-    pub(crate) fn of(position: u64, lane_shift: u32) -> Self {
-        Lap(position >> lane_shift & LAP_MASK)
+    pub(crate) fn of(number: u64) -> Self {
+        Lap(number & LAP_MASK)
     }
 
     #[inline(always)]
@@ -96,7 +97,7 @@ mod tests {
 
     #[test]
     fn both_halves_make_the_sum() {
-        let lap = Lap::of(5 << 20, 20);
+        let lap = Lap::of(5);
         let local = AtomicU64::new(lap.fresh() + delta(32, 1));
         let remote = AtomicU64::new(lap.fresh());
         assert!(add_remote(&remote, lap, delta(64, 1)));
@@ -106,15 +107,15 @@ mod tests {
 
     #[test]
     fn an_add_for_a_lap_that_is_over_is_dropped() {
-        let now = Lap::of(2 << 20, 20);
+        let now = Lap::of(18);
         let remote = AtomicU64::new(now.fresh());
-        assert!(!add_remote(&remote, Lap::of(1 << 20, 20), delta(64, 1)));
+        assert!(!add_remote(&remote, Lap::of(10), delta(64, 1)));
         assert_eq!(remote.into_inner(), now.fresh());
     }
 
     #[test]
     fn a_full_sub_buffer_of_the_largest_size_does_not_spill_into_the_next_field() {
-        let lap = Lap::of(0, 22);
+        let lap = Lap::of(0);
         let smallest = 16;
         let mut word = lap.fresh();
         for _ in 0..MAX_SUB_BUFFER_BYTES / smallest {

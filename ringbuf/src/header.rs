@@ -8,7 +8,8 @@
 //! * `id`: the producer slot while the record is busy, then the event id.
 //! * `words`: length of the record in 8-byte words, header included; 0 in a
 //!   padding record, which reaches to the end of its sub-buffer.
-//! * `e`: extended, the whole 64-bit clock follows.
+//! * `e`: extended, the whole 64-bit clock follows. Needed where the upper half of the
+//!   clock is not that of the record before.
 //! * `b`: busy, not yet published.
 //!
 //! The last byte of a record says how many bytes of padding it ends with, itself
@@ -57,6 +58,12 @@ impl Header {
     #[inline(always)]
     pub fn at(self, clock: u64) -> Self {
         Header(self.0 | clock & 0xffff_ffff)
+    }
+
+    /// The upper half of the word.
+    #[inline(always)]
+    pub(crate) fn upper(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 
     /// The word as it stands in memory.

@@ -63,7 +63,7 @@ impl<'m> Lane<'m> {
     }
 
     pub(crate) fn lap(self, position: u64) -> Lap {
-        Lap::of(position, self.geometry.lane_shift())
+        Lap::of(position >> self.geometry.sub_buffer_shift())
     }
 
     /// Position of the first byte of the sub-buffer in which `position` lies.

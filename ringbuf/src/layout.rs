@@ -96,10 +96,6 @@ impl Geometry {
         PAGE + self.stride() * u64::from(self.lanes) * 2
     }
 
-    pub(crate) fn lane_shift(&self) -> u32 {
-        self.lane_bytes().trailing_zeros()
-    }
-
     pub(crate) fn sub_buffer_shift(&self) -> u32 {
         self.sub_buffer_bytes.trailing_zeros()
     }
@@ -166,8 +162,8 @@ pub(crate) struct Doorbell {
 pub(crate) struct LaneControl {
     /// Position behind the last reserved byte.
     pub(crate) reserved: AtomicU64,
-    /// Clock at which the current sub-buffer was opened.
-    pub(crate) begin: AtomicU64,
+    /// Upper half of the clock of the last record that tells it (`switch.rs`).
+    pub(crate) epoch: AtomicU64,
     _line: [u64; 6],
     /// Position up to which sub-buffers were released: written by the consumer.
     pub(crate) consumed: AtomicU64,

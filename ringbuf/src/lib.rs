@@ -3,9 +3,9 @@
 //! ```text
 //!  producer                     the shared memory                     consumer
 //!  ────────                     ─────────────────                     ────────
-//!  Channel::reserve   ───▶ lane 0 ▕■■■■▏▕■■■■▏▕■■□ ▏▕    ▏ ───▶ LaneReader::next_packet
+//!  Channel::record    ───▶ lane 0 ▕■■■■▏▕■■■■▏▕■■□ ▏▕    ▏ ───▶ LaneReader::next_packet
 //!  (plain stores)          lane 1 ▕■■■■▏▕■□  ▏▕    ▏▕    ▏      Packet::write_to
-//!  Reservation::commit     …                                          Packet::release
+//!                          …                                          Packet::release
 //! ```
 //! Both ends of every atomic pair live in this crate. A lane belongs to a CPU: its
 //! bytes are reserved, and its commits counted, by restartable sequences of
@@ -43,4 +43,3 @@ pub use layout::{Geometry, MAX_LANES, MAX_SUB_BUFFERS, MIN_SUB_BUFFER_BYTES};
 pub use memory::SharedMemory;
 pub use packet::{Packet, WriteError};
 pub use reader::{BufferReader, LaneReader, Waker};
-pub use reserve::Reservation;

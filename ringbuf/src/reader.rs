@@ -221,12 +221,7 @@ impl LaneReader {
             if range.is_empty() {
                 return None;
             }
-            let begin = self
-                .lane()
-                .sub_buffer(range.start)
-                .begin
-                .load(Ordering::Relaxed);
-            match records::look(self.lane(), range.start, &range, begin) {
+            match records::look(self.lane(), range.start, &range, self.clock_before()) {
                 Found::Busy { bytes } => {
                     self.unfinished += 1;
                     self.pass_over(bytes);
@@ -306,21 +301,22 @@ impl LaneReader {
         if range.is_empty() {
             return None;
         }
-        let begin = self
-            .lane()
-            .sub_buffer(range.start)
-            .begin
-            .load(Ordering::Relaxed);
-        let (run, _) = records::run(self.lane(), range.clone(), begin);
+        let (run, _) = records::run(self.lane(), range.clone(), self.clock_before());
         let end = range.start + run.bytes;
         let sound = run.records > 0 && (1..=8).contains(&self.lane().trailer(end));
         sound.then(|| self.parts(run.bytes, run.records, run.last, end))
     }
 
+    /// Clock of the last record before what is at hand, or of its sub-buffer's begin.
+    fn clock_before(&self) -> u64 {
+        let sub_buffer = self.lane().sub_buffer(self.read);
+        let begin = sub_buffer.begin.load(Ordering::Relaxed);
+        begin.max(self.last_end)
+    }
+
     fn parts(&self, bytes: u64, records: u64, end: u64, next: u64) -> Parts {
         let position = self.read;
-        let sub_buffer = self.lane().sub_buffer(position);
-        let begin = sub_buffer.begin.load(Ordering::Relaxed).max(self.last_end);
+        let begin = self.clock_before();
         Parts {
             position,
             bytes,

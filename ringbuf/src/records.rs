@@ -23,9 +23,9 @@ pub(crate) enum Found {
     Nonsense,
 }
 
-/// Looks at `position`, which lies in `range`, in a sub-buffer that began at clock
-/// `begin`.
-pub(crate) fn look(lane: Lane<'_>, position: u64, range: &Range<u64>, begin: u64) -> Found {
+/// Looks at `position`, which lies in `range`; `before` is the clock of the record before
+/// it, or of the sub-buffer's begin.
+pub(crate) fn look(lane: Lane<'_>, position: u64, range: &Range<u64>, before: u64) -> Found {
     let header = lane.header(position);
     let bytes = header.record_bytes() as u64;
     if header.bits() == 0 || bytes > range.end - position {
@@ -37,20 +37,18 @@ pub(crate) fn look(lane: Lane<'_>, position: u64, range: &Range<u64>, begin: u64
         (8, false) => Found::Nonsense,
         (_, false) => Found::Record {
             bytes,
-            clock: clock_of(lane, position, header, begin),
+            clock: clock_of(lane, position, header, before),
         },
     }
 }
 
-fn clock_of(lane: Lane<'_>, position: u64, header: Header, begin: u64) -> u64 {
+fn clock_of(lane: Lane<'_>, position: u64, header: Header, before: u64) -> u64 {
     if header.is_extended() {
         let word = lane.header_word(position + HEADER_BYTES as u64);
         return word.load(Ordering::Relaxed);
     }
-    // Less than 2^32 ticks lie between the sub-buffer's begin and the record.
-    let low = u64::from(header.clock_low());
-    let clock = begin & !0xffff_ffff | low;
-    match clock < begin {
+    let clock = before & !0xffff_ffff | u64::from(header.clock_low());
+    match clock < before {
         true => clock.wrapping_add(1 << 32),
         false => clock,
     }
@@ -61,16 +59,19 @@ fn clock_of(lane: Lane<'_>, position: u64, header: Header, begin: u64) -> u64 {
 pub(crate) struct Run {
     pub(crate) bytes: u64,
     pub(crate) records: u64,
-    /// Clock of the last one.
+    /// Clock of the last one; before the first, that of the begin.
     pub(crate) last: u64,
 }
 
 /// Collects the published records from the start of `range` on, and says what
-/// stopped it; `None` where the range ended.
+/// stopped it; `None` where the range ended. `begin` is the clock before the first one.
 pub(crate) fn run(lane: Lane<'_>, range: Range<u64>, begin: u64) -> (Run, Option<Found>) {
-    let mut run = Run::default();
+    let mut run = Run {
+        last: begin,
+        ..Run::default()
+    };
     while range.start + run.bytes < range.end {
-        match look(lane, range.start + run.bytes, &range, begin) {
+        match look(lane, range.start + run.bytes, &range, run.last) {
             Found::Record { bytes, clock } => {
                 run.bytes += bytes;
                 run.records += 1;

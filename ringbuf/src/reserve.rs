@@ -1,26 +1,26 @@
-//! The fast path: reserve, hand out the bytes, publish, count.
+//! The fast path: reserve, write, publish, count.
 //!
 //! ```text
-//!  ring::reserve   one restartable sequence, the clock read inside
+//!  Window::reserve   one restartable sequence, the clock read inside
 //!       │ refused: sub-buffer boundary, no rseq, aborted, clock too far ──▶ switch.rs
 //!       ▼
-//!  payload()       plain stores by the caller
+//!  write             plain stores by the caller
 //!       ▼
-//!  publish         upper half of the header, release: the record is complete
+//!  publish           upper half of the header, release: the record is complete
 //!       ▼
-//!  ring::count     one restartable sequence on the lane's CPU
-//!       │ migrated, aborted ──▶ add_remote, atomic
+//!  Window::count     one restartable sequence on the lane's CPU
+//!       │ migrated, aborted ──▶ count_remote, atomic
 //! ```
-//! Invariant: a `Reservation` owns `bytes` bytes at `position`, which begin with a
-//! busy header, until `commit` has counted them; then it touches nothing more.
+//! Invariant: between its reserve and its count a record's bytes belong to the thread
+//! that reserved it, and keep the memory mapped; after the count it touches nothing more.
 
 use crate::channel::Channel;
 use crate::counter::{self, Lap};
-use crate::header::{self, HEADER_BYTES, Header, MAX_RECORD_BYTES};
+use crate::header::{self, HEADER_BYTES, MAX_RECORD_BYTES};
 use crate::lane;
 use crate::layout::{LaneControl, SubBuffer};
+use laneway_rseq::CpuId;
 use laneway_rseq::ring::{self, Reserved};
-use laneway_rseq::{CpuId, Rseq};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -30,32 +30,108 @@ pub(crate) const CLOCK_BYTES: usize = 8;
 /// In `Reserved::cpu`: the lane has no CPU of its own, so every count is remote.
 pub(crate) const NO_CPU: CpuId = CpuId(u32::MAX);
 
-/// A record that was reserved and waits for its payload.
-#[derive(Debug)]
-#[must_use = "a reserved record holds its sub-buffer until it is committed"]
-pub struct Reservation<'c> {
-    channel: &'c Channel,
-    place: Reserved,
-    bytes: usize,
-    extended: bool,
+/// A reserved record: who wrote its header, and nobody else, may write to it until it
+/// is counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record {
+    pub(crate) place: Reserved,
+    pub(crate) bytes: usize,
+    pub(crate) extended: bool,
 }
 
 impl Channel {
-    /// Reserves a record with `content` bytes behind its header in the lane of the
-    /// current CPU.
+    /// Records one event: `write` gets the `content` bytes behind the record's header,
+    /// to fill all of them.
     ///
-    /// `None`: there is no memory, or the event was lost and counted as such.
+    /// Says whether it was recorded. If not, there is no memory, or it was lost and
+    /// counted as such.
     #[inline(always)]
-    pub fn reserve(&self, content: usize) -> Option<Reservation<'_>> {
+    pub fn record(&self, event: u16, content: usize, write: impl Fn(NonNull<u8>) + Copy) -> bool {
         let bytes = header::record_bytes(content);
-        if bytes <= MAX_RECORD_BYTES {
-            let busy = Header::busy(bytes, self.slot.load(Ordering::Relaxed), false).bits();
-            if let Some(place) = Rseq::get().reserve(&self.window, bytes as u64, busy) {
-                // SAFETY: the sequence gave us these bytes.
-                return Some(unsafe { Reservation::new(self, place, bytes, false) });
+        let place = match bytes <= MAX_RECORD_BYTES {
+            true => self
+                .window
+                .reserve(bytes as u64, self.busy_header(bytes, false).upper()),
+            false => None,
+        };
+        let Some(place) = place else {
+            // A copy, so that what the fast path writes need not live in memory.
+            let write = write;
+            return self.record_slow(event, content, &write);
+        };
+        let record = Record {
+            place,
+            bytes,
+            extended: false,
+        };
+        // SAFETY: the sequence gave us the record.
+        unsafe {
+            write(record.content());
+            record.publish(event, content);
+            self.count(&place, bytes, 1);
+        }
+        true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn record_slow(&self, event: u16, content: usize, write: &dyn Fn(NonNull<u8>)) -> bool {
+        let Some(record) = self.reserve_slow(content) else {
+            return false;
+        };
+        // SAFETY: the slow path gave us the record.
+        unsafe {
+            write(record.content());
+            record.publish(event, content);
+            self.count(&record.place, record.bytes, 1);
+        }
+        true
+    }
+
+    /// Counts `bytes` of `records` records at `place`.
+    ///
+    /// # Safety
+    /// The bytes were reserved in this channel's memory by this thread, are published, and
+    /// not counted yet: that is what keeps the memory mapped, up to this call's end.
+    #[inline(always)]
+    pub(crate) unsafe fn count(&self, place: &Reserved, bytes: usize, records: u64) {
+        let Reserved {
+            lane,
+            position,
+            cpu,
+            ..
+        } = *place;
+        let delta = counter::delta(bytes, records);
+        // SAFETY: uncounted bytes keep the lane mapped; `NO_CPU` is known to those who
+        // come from a sequence not to be theirs, for the others the process may have no
+        // rseq area.
+        unsafe {
+            let (sub_buffer, lap) = self.counters(lane, position);
+            let local = &sub_buffer.local;
+            if cpu == NO_CPU || !self.window.count(cpu, local, lap.bits(), delta) {
+                self.count_remote(lane, position, cpu, delta);
             }
         }
-        self.reserve_slow(content)
+    }
+
+    /// # Safety
+    /// As for `count`.
+    #[cold]
+    #[inline(never)]
+    unsafe fn count_remote(&self, lane: *mut u8, position: u64, cpu: CpuId, delta: u64) {
+        // SAFETY: uncounted bytes keep the lane and its control block mapped.
+        let (sub_buffer, lap, control) = unsafe {
+            let (sub_buffer, lap) = self.counters(lane, position);
+            (
+                sub_buffer,
+                lap,
+                &*lane.sub(ring::HEAD_BYTES).cast::<LaneControl>(),
+            )
+        };
+        if cpu != NO_CPU {
+            control.lost.remote_commits.fetch_add(1, Ordering::Relaxed);
+        }
+        counter::add_remote(&sub_buffer.remote, lap, delta);
     }
 
     /// The sub-buffer description and lap that belong to `position` in `lane`.
@@ -64,92 +140,38 @@ impl Channel {
     /// `lane` is the data of a mapped lane of this channel.
     #[inline(always)]
     unsafe fn counters(&self, lane: *mut u8, position: u64) -> (&SubBuffer, Lap) {
-        let lane_shift = self.lane_shift.load(Ordering::Relaxed);
-        let sub_buffer_shift = self.sub_buffer_shift.load(Ordering::Relaxed);
-        let index = position >> sub_buffer_shift & !(u64::MAX << (lane_shift - sub_buffer_shift));
+        let number = position >> (self.sub_buffer_shift.load(Ordering::Relaxed) & 63);
+        let index = number & self.sub_buffer_mask.load(Ordering::Relaxed);
         // SAFETY: the lane is mapped by the caller's word, the index masked.
         let sub_buffer = unsafe { lane::sub_buffer(lane, index) };
-        (sub_buffer, Lap::of(position, lane_shift))
-    }
-
-    /// Counts `bytes` of `records` records at `place`.
-    ///
-    /// # Safety
-    /// The bytes were reserved in this channel's memory, are published, and not
-    /// counted yet: that is what keeps the memory mapped, up to this call's end.
-    #[inline(always)]
-    pub(crate) unsafe fn count(&self, place: &Reserved, bytes: usize, records: u64) {
-        // SAFETY: uncounted bytes keep the lane mapped.
-        let (sub_buffer, lap) = unsafe { self.counters(place.lane, place.position) };
-        let delta = counter::delta(bytes, records);
-        let local = &raw const sub_buffer.local;
-        // SAFETY: as above, for the counter.
-        if unsafe { !Rseq::get().count(place.cpu, local, lap.bits(), delta) } {
-            // SAFETY: still uncounted.
-            unsafe { self.count_remote(place, delta) };
-        }
-    }
-
-    /// # Safety
-    /// As for `count`.
-    #[cold]
-    #[inline(never)]
-    unsafe fn count_remote(&self, place: &Reserved, delta: u64) {
-        // SAFETY: uncounted bytes keep the lane mapped.
-        let (sub_buffer, lap) = unsafe { self.counters(place.lane, place.position) };
-        if place.cpu != NO_CPU {
-            // SAFETY: as above; the control block belongs to the lane.
-            let control = unsafe { &*place.lane.sub(ring::HEAD_BYTES).cast::<LaneControl>() };
-            control.lost.remote_commits.fetch_add(1, Ordering::Relaxed);
-        }
-        counter::add_remote(&sub_buffer.remote, lap, delta);
+        (sub_buffer, Lap::of(number))
     }
 }
 
-impl<'c> Reservation<'c> {
-    /// # Safety
-    /// `bytes` bytes at `place` were reserved in `channel` for the caller alone, and
-    /// begin with a busy header of that length and form.
+impl Record {
+    /// First byte behind the header.
     #[inline(always)]
-    pub(crate) unsafe fn new(
-        channel: &'c Channel,
-        place: Reserved,
-        bytes: usize,
-        extended: bool,
-    ) -> Self {
-        Reservation {
-            channel,
-            place,
-            bytes,
-            extended,
-        }
-    }
-
-    /// First byte behind the header; the `content` bytes that were asked for, and the
-    /// padding behind them, are the caller's to write.
-    #[inline(always)]
-    pub fn content(&mut self) -> NonNull<u8> {
+    pub(crate) fn content(&self) -> NonNull<u8> {
         let clock = if self.extended { CLOCK_BYTES } else { 0 };
         // SAFETY: the record is longer than its header, and not at address 0.
         unsafe { NonNull::new_unchecked(self.place.record.add(HEADER_BYTES + clock)) }
     }
 
-    /// Publishes the record as event `event`, of which `content` bytes were written,
-    /// and counts it.
+    /// Makes the record, of which `content` bytes were written, the reader's.
+    ///
+    /// # Safety
+    /// The record is this thread's, and not published.
     #[inline(always)]
-    pub fn commit(mut self, event: u16, content: usize) {
-        let used = self.content().as_ptr() as usize - self.place.record as usize + content;
-        let padding = self.bytes - used;
+    pub(crate) unsafe fn publish(&self, event: u16, content: usize) {
+        let clock = if self.extended { CLOCK_BYTES } else { 0 };
+        let padding = self.bytes - HEADER_BYTES - clock - content;
         debug_assert!((1..=8).contains(&padding), "{padding} bytes of padding");
-        // SAFETY: the last byte, and the upper half of the header, of a record that
-        // is ours until it is counted.
+        // SAFETY: the last byte, and the upper half of the header, of our record.
         unsafe {
             *self.place.record.add(self.bytes - 1) = padding as u8;
             let upper = if cfg!(target_endian = "little") { 4 } else { 0 };
             let half = &*self.place.record.add(upper).cast::<AtomicU32>();
             header::publish(half, self.bytes, event, self.extended);
         }
-        // SAFETY: reserved by us, just published, not counted.
-        unsafe { self.channel.count(&self.place, self.bytes, 1) };
     }
 }

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::header::{self, Header, MAX_RECORD_BYTES, PADDING_ID};
 use crate::lane::{Lane, LostCause};
 use crate::layout::SubBuffer;
-use crate::reserve::{CLOCK_BYTES, Reservation};
+use crate::reserve::{CLOCK_BYTES, Record};
 use laneway_rseq::ring::Reserved;
 use laneway_rseq::{CpuId, NotDone, Rseq, Store};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -30,12 +30,13 @@ use std::time::Instant;
 /// preemption, few enough for a debugger's single steps.
 const MAX_ABORTS: u32 = 8;
 
-/// Ticks after which the low half of the clock says too little.
-pub(crate) const EXTENDED_AFTER: u64 = 1 << 32;
+/// Attempts after which an event is given up: no real contention comes near, but memory
+/// that another process changes at will must not keep a thread here for ever.
+const MAX_STEPS: u32 = 1_000_000;
 
 /// What one attempt on a lane came to.
-pub(crate) enum Step<'c> {
-    Reserved(Reservation<'c>),
+pub(crate) enum Step {
+    Reserved(Record),
     /// Something was done, by us or by another thread: look again.
     Again,
     /// The sequence was interrupted.
@@ -51,10 +52,10 @@ pub(crate) struct Wish {
 }
 
 impl Wish {
-    /// Bytes of the record, and whether it is extended, for an event at `now` in a
-    /// sub-buffer that began at `begin`.
-    pub(crate) fn size(self, now: u64, begin: u64) -> (usize, bool) {
-        let extended = now.wrapping_sub(begin) >= EXTENDED_AFTER;
+    /// Bytes of the record, and whether it is extended, for an event at `now` behind
+    /// records whose clocks had `epoch` as upper half.
+    pub(crate) fn size(self, now: u64, epoch: u64) -> (usize, bool) {
+        let extended = now >> 32 != epoch;
         let clock = if extended { CLOCK_BYTES } else { 0 };
         (header::record_bytes(self.content + clock), extended)
     }
@@ -63,13 +64,13 @@ impl Wish {
 impl Channel {
     #[cold]
     #[inline(never)]
-    pub(crate) fn reserve_slow(&self, content: usize) -> Option<Reservation<'_>> {
+    pub(crate) fn reserve_slow(&self, content: usize) -> Option<Record> {
         let user = self.enter()?;
         let geometry = user.memory.geometry();
         let wish = Wish { content };
         let longest = header::record_bytes(content.checked_add(CLOCK_BYTES)?);
         let (mut aborts, mut deadline) = (0, None);
-        loop {
+        for _ in 0..MAX_STEPS {
             let cpu = self.current_cpu(geometry.lanes(), aborts);
             let index = match cpu {
                 Some(cpu) => cpu.0,
@@ -86,7 +87,7 @@ impl Channel {
                 None => self.step_atomic(&user, lane, wish),
             };
             match step {
-                Step::Reserved(reservation) => return Some(reservation),
+                Step::Reserved(record) => return Some(record),
                 Step::Again => {}
                 Step::Aborted => aborts += 1,
                 Step::Full => {
@@ -97,6 +98,8 @@ impl Channel {
                 }
             }
         }
+        user.memory.lane(0).control().lost.count(LostCause::Full);
+        None
     }
 
     /// The current CPU, if it has a lane and sequences can be used.
@@ -112,42 +115,37 @@ impl Channel {
     }
 
     /// One attempt on the rseq lane of `cpu`.
-    fn step(&self, user: &User<'_>, lane: Lane<'_>, cpu: CpuId, wish: Wish) -> Step<'_> {
+    fn step(&self, user: &User<'_>, lane: Lane<'_>, cpu: CpuId, wish: Wish) -> Step {
         // SYNC(reserve): Acquire, so that the clock is read after what stands here.
         let position = lane.control().reserved.load(Ordering::Acquire);
         let offset = position - lane.sub_buffer_start(position);
+        if !position.is_multiple_of(8) {
+            return Step::Full; // not a position of ours: the memory was tampered with
+        }
         if offset == 0 {
             return self.open(user, lane, cpu, position, wish);
         }
         let now = clock::now(self.clock());
-        let (bytes, extended) = wish.size(now, lane.control().begin.load(Ordering::Relaxed));
+        let (bytes, extended) = wish.size(now, lane.control().epoch.load(Ordering::Relaxed));
         if offset + bytes as u64 > lane.geometry().sub_buffer_bytes() {
             return self.close(user, lane, cpu, position, now);
         }
         let header = self.busy_header(bytes, extended).at(now);
         let stores = [store(lane.header_word(position), header.bits())];
-        match move_position(lane, cpu, position, &stores, position + bytes as u64) {
-            Moved::Yes => Step::Reserved(self.reservation(
-                lane,
-                cpu,
-                position,
-                bytes,
-                extended.then_some(now),
-            )),
+        let end = position + bytes as u64;
+        match move_position(lane, cpu, position, &stores, end) {
+            Moved::Yes if extended => {
+                tell_epoch(lane, cpu, end, now);
+                Step::Reserved(record_at(lane, cpu, position, bytes, Some(now)))
+            }
+            Moved::Yes => Step::Reserved(record_at(lane, cpu, position, bytes, None)),
             Moved::Changed => Step::Again,
             Moved::Aborted => Step::Aborted,
         }
     }
 
     /// Pads the rest of the sub-buffer in which `position` lies.
-    fn close(
-        &self,
-        user: &User<'_>,
-        lane: Lane<'_>,
-        cpu: CpuId,
-        position: u64,
-        now: u64,
-    ) -> Step<'_> {
+    fn close(&self, user: &User<'_>, lane: Lane<'_>, cpu: CpuId, position: u64, now: u64) -> Step {
         let start = lane.sub_buffer_start(position);
         let boundary = start + lane.geometry().sub_buffer_bytes();
         let sub_buffer = lane.sub_buffer(position);
@@ -193,14 +191,7 @@ impl Channel {
     }
 
     /// Begins the sub-buffer at `position` with the first record in it.
-    fn open(
-        &self,
-        user: &User<'_>,
-        lane: Lane<'_>,
-        cpu: CpuId,
-        position: u64,
-        wish: Wish,
-    ) -> Step<'_> {
+    fn open(&self, user: &User<'_>, lane: Lane<'_>, cpu: CpuId, position: u64, wish: Wish) -> Step {
         if let Some(previous) = unclosed_before(lane, position) {
             return self.close_full(user, lane, cpu, position, previous);
         }
@@ -209,7 +200,7 @@ impl Channel {
         }
         user.memory.header().set_active(self.lane_index(user, lane));
         let now = clock::now(self.clock());
-        let (bytes, _) = wish.size(now, now);
+        let (bytes, _) = wish.size(now, now >> 32);
         let header = self.busy_header(bytes, false).at(now);
         let sub_buffer = lane.sub_buffer(position);
         let fresh = lane.lap(position).fresh();
@@ -219,11 +210,11 @@ impl Channel {
             store(&sub_buffer.begin, now),
             store(&sub_buffer.end, 0),
             store(&sub_buffer.content, 0),
-            store(&lane.control().begin, now),
+            store(&lane.control().epoch, now >> 32),
             store(lane.header_word(position), header.bits()),
         ];
         match move_position(lane, cpu, position, &stores, position + bytes as u64) {
-            Moved::Yes => Step::Reserved(self.reservation(lane, cpu, position, bytes, None)),
+            Moved::Yes => Step::Reserved(record_at(lane, cpu, position, bytes, None)),
             Moved::Changed => Step::Again,
             Moved::Aborted => Step::Aborted,
         }
@@ -237,7 +228,7 @@ impl Channel {
         cpu: CpuId,
         position: u64,
         previous: &SubBuffer,
-    ) -> Step<'_> {
+    ) -> Step {
         let now = clock::now(self.clock());
         // The content comes last: it is what says "closed" (`Lane::closed_content`).
         let content = store(&previous.content, lane.geometry().sub_buffer_bytes());
@@ -251,33 +242,9 @@ impl Channel {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn busy_header(&self, bytes: usize, extended: bool) -> Header {
         Header::busy(bytes, self.slot.load(Ordering::Relaxed), extended)
-    }
-
-    /// The reservation of `bytes` bytes at `position`; `clock` is written behind the
-    /// header of an extended record.
-    pub(crate) fn reservation(
-        &self,
-        lane: Lane<'_>,
-        cpu: CpuId,
-        position: u64,
-        bytes: usize,
-        clock: Option<u64>,
-    ) -> Reservation<'_> {
-        if let Some(clock) = clock {
-            lane.header_word(position + 8)
-                .store(clock, Ordering::Relaxed);
-        }
-        let place = Reserved {
-            record: lane.at(position),
-            lane: lane.data(),
-            position,
-            cpu,
-        };
-        // SAFETY: the caller has just moved the position past these bytes, behind
-        // the busy header it wrote.
-        unsafe { Reservation::new(self, place, bytes, clock.is_some()) }
     }
 
     pub(crate) fn lane_index(&self, user: &User<'_>, lane: Lane<'_>) -> u32 {
@@ -315,6 +282,32 @@ impl Channel {
     }
 }
 
+/// The record of `bytes` bytes at `position`, which the lane's position has just passed;
+/// `clock` is written behind the header of an extended one.
+pub(crate) fn record_at(
+    lane: Lane<'_>,
+    cpu: CpuId,
+    position: u64,
+    bytes: usize,
+    clock: Option<u64>,
+) -> Record {
+    if let Some(clock) = clock {
+        lane.header_word(position + 8)
+            .store(clock, Ordering::Relaxed);
+    }
+    let place = Reserved {
+        record: lane.at(position),
+        lane: lane.data(),
+        position,
+        cpu,
+    };
+    Record {
+        place,
+        bytes,
+        extended: clock.is_some(),
+    }
+}
+
 fn store(word: &AtomicU64, value: u64) -> Store<'_> {
     Store { word, value }
 }
@@ -343,6 +336,15 @@ enum Moved {
     /// The position was not the expected one.
     Changed,
     Aborted,
+}
+
+/// Lets the records behind an extended one, which ends at `position`, be plain again.
+///
+/// If it comes to nothing, because somebody was faster or we were interrupted, the next
+/// record is extended too.
+fn tell_epoch(lane: Lane<'_>, cpu: CpuId, position: u64, now: u64) {
+    let epoch = store(&lane.control().epoch, now >> 32);
+    let _ = compare_store(lane, cpu, position, &[], epoch);
 }
 
 /// On `cpu`, while the lane stands at `position`: makes `stores`, then moves the

@@ -20,10 +20,10 @@
 //! sequences ([`Barrier::restart_all`](crate::Barrier::restart_all)) knows that nobody
 //! reserves any more.
 //!
-//! Invariant: only sequences on the lane's CPU write `reserved`, `begin` and the
+//! Invariant: only sequences on the lane's CPU write `reserved`, `epoch` and the
 //! counters, so plain loads and stores are enough.
 
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicIsize, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use crate::arch;
 use crate::registration::Rseq;
@@ -38,11 +38,12 @@ pub const HEAD_BYTES: usize = 192;
 pub struct Head {
     /// Bytes reserved in the lane since it was made.
     pub reserved: AtomicU64,
-    /// Time stamp counter when the current sub-buffer was opened.
-    pub begin: AtomicU64,
+    /// Upper half of the time stamp counter of the last record whose whole clock the lane
+    /// tells: the first of a sub-buffer, or a later extended one.
+    pub epoch: AtomicU64,
 }
 
-/// Bits below the lap in a counter that [`Rseq::count`] adds to.
+/// Bits below the lap in a counter that [`Window::count`] adds to.
 pub const LAP_SHIFT: u32 = 40;
 
 /// Where a process finds its lanes. All sequences read it anew.
@@ -51,9 +52,11 @@ pub const LAP_SHIFT: u32 = 40;
 pub struct Window {
     /// Lanes that may be used; 0 while the window is closed.
     lanes: AtomicU32,
+    /// Bytes from the thread pointer to the rseq area; meaningful once the window was open.
+    offset: AtomicIsize,
     first_lane: AtomicPtr<u8>,
     stride: AtomicU64,
-    sub_buffer_bytes: AtomicU64,
+    sub_buffer_mask: AtomicU64,
     lane_mask: AtomicU64,
 }
 
@@ -81,9 +84,10 @@ impl Window {
     pub const fn new() -> Self {
         Window {
             lanes: AtomicU32::new(0),
+            offset: AtomicIsize::new(0),
             first_lane: AtomicPtr::new(core::ptr::null_mut()),
             stride: AtomicU64::new(0),
-            sub_buffer_bytes: AtomicU64::new(0),
+            sub_buffer_mask: AtomicU64::new(0),
             lane_mask: AtomicU64::new(0),
         }
     }
@@ -100,8 +104,7 @@ impl Window {
     ) {
         self.first_lane.store(first_lane, Ordering::Relaxed);
         self.stride.store(stride, Ordering::Relaxed);
-        self.sub_buffer_bytes
-            .store(sub_buffer_bytes, Ordering::Relaxed);
+        self.sub_buffer_mask.store(sub_buffer_bytes - 1, Ordering::Relaxed);
         self.lane_mask.store(lane_bytes - 1, Ordering::Relaxed);
     }
 
@@ -112,8 +115,10 @@ impl Window {
     /// were ended, `lanes` lanes as described to [`Window::prepare`] are mapped, each
     /// with [`HEAD_BYTES`] that begin with a [`Head`] below it, and nothing but
     /// sequences on the lane's CPU writes to that head.
-    pub unsafe fn open(&self, lanes: u32) {
-        // SYNC(window): pairs with the first load of the reserve sequence.
+    pub unsafe fn open(&self, rseq: Rseq, lanes: u32) {
+        self.offset.store(rseq.offset(), Ordering::Relaxed);
+        // SYNC(window): pairs with the look before the reserve sequence: who sees the
+        // window open sees where the rseq area is.
         self.lanes.store(lanes, Ordering::Release);
     }
 
@@ -121,9 +126,7 @@ impl Window {
     pub fn close(&self) {
         self.lanes.store(0, Ordering::SeqCst);
     }
-}
 
-impl Rseq {
     /// Reserves `bytes` bytes in the lane of the current CPU, if they lie in the
     /// sub-buffer in which the lane's last bytes lie.
     ///
@@ -131,21 +134,26 @@ impl Rseq {
     /// cpu = area.cpu_id
     /// if cpu >= window.lanes                          → None   (also: no rseq)
     /// lane = window.first_lane + cpu * window.stride
-    /// pos = lane.reserved; end = pos + bytes
-    /// if pos-1 and end-1 lie in different sub-buffers → None
+    /// pos = lane.reserved
+    /// if bytes to the next sub-buffer < bytes         → None   (none on a boundary)
     /// now = rdtsc
-    /// if now - lane.begin >= 2^32                     → None
-    /// lane[pos & mask] = header | low half of now
-    /// lane.reserved = end                                    ◀ commit
+    /// if upper half of now != lane.epoch              → None
+    /// lane[pos & mask] = header, lower half of now
+    /// lane.reserved = pos + bytes                            ◀ commit
     /// ```
     ///
     /// `None` also after an abort, which leaves at most a header behind the lane's
     /// position, where it means nothing.
     ///
-    /// `bytes` is a positive multiple of 8; the low half of `header` is 0.
+    /// `bytes` is a positive multiple of 8; `header` is the upper half of the record's
+    /// header. Whatever the lane's head holds, nothing is written outside of the lane.
     #[inline(always)]
-    pub fn reserve(self, window: &Window, bytes: u64, header: u64) -> Option<Reserved> {
-        arch::reserve(self.offset(), window, bytes, header)
+    pub fn reserve(&self, bytes: u64, header: u32) -> Option<Reserved> {
+        // SYNC(window): a window that was never open does not know the area yet.
+        if self.lanes.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        arch::reserve(self.offset.load(Ordering::Relaxed), self, bytes, header)
     }
 
     /// Adds `delta` to `counter` if this thread runs on `cpu` and the counter's bits
@@ -158,11 +166,27 @@ impl Rseq {
     /// ```
     ///
     /// # Safety
-    /// `counter` is valid and aligned, and nothing but sequences on `cpu` writes it.
+    /// The window was open at some time, `counter` is valid and aligned, and nothing but
+    /// sequences on `cpu` writes it.
     #[inline(always)]
-    pub unsafe fn count(self, cpu: CpuId, counter: *const AtomicU64, lap: u64, delta: u64) -> bool {
-        // SAFETY: the caller's word is passed on.
-        unsafe { arch::count(self.offset(), cpu.0, counter, lap, delta) }
+    pub unsafe fn count(
+        &self,
+        cpu: CpuId,
+        counter: *const AtomicU64,
+        lap: u64,
+        delta: u64,
+    ) -> bool {
+        // SAFETY: the caller's word is passed on; the area is known since the window was
+        // first opened.
+        unsafe {
+            arch::count(
+                self.offset.load(Ordering::Relaxed),
+                cpu.0,
+                counter,
+                lap,
+                delta,
+            )
+        }
     }
 }
 
@@ -175,8 +199,8 @@ pub(crate) mod offsets {
     pub(crate) const LANES: usize = offset_of!(Window, lanes);
     pub(crate) const FIRST_LANE: usize = offset_of!(Window, first_lane);
     pub(crate) const STRIDE: usize = offset_of!(Window, stride);
-    pub(crate) const SUB_BUFFER: usize = offset_of!(Window, sub_buffer_bytes);
-    pub(crate) const MASK: usize = offset_of!(Window, lane_mask);
+    pub(crate) const SUB_BUFFER_MASK: usize = offset_of!(Window, sub_buffer_mask);
+    pub(crate) const LANE_MASK: usize = offset_of!(Window, lane_mask);
     pub(crate) const RESERVED: isize = offset_of!(Head, reserved) as isize - HEAD_BYTES as isize;
-    pub(crate) const BEGIN: isize = offset_of!(Head, begin) as isize - HEAD_BYTES as isize;
+    pub(crate) const EPOCH: isize = offset_of!(Head, epoch) as isize - HEAD_BYTES as isize;
 }

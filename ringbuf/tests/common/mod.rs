@@ -34,18 +34,14 @@ pub(crate) fn attach(
 /// Emits one event: who, the how-manieth, and filler that both sides can compute.
 pub(crate) fn emit(channel: &Channel, who: u32, number: u64, filler: usize) -> bool {
     let content = 12 + filler;
-    let Some(mut record) = channel.reserve(content) else {
-        return false;
-    };
-    let at = record.content().as_ptr();
-    // SAFETY: `content` bytes were reserved there.
-    unsafe {
-        at.cast::<u32>().write_unaligned(who);
-        at.add(4).cast::<u64>().write_unaligned(number);
-        at.add(12).write_bytes(number as u8, filler);
-    }
-    record.commit(9, content);
-    true
+    channel.record(9, content, |at| {
+        // SAFETY: `content` bytes are there.
+        unsafe {
+            at.cast::<u32>().write_unaligned(who);
+            at.add(4).cast::<u64>().write_unaligned(number);
+            at.add(12).write_bytes(number as u8, filler);
+        }
+    })
 }
 
 /// What a reader has seen of one emitter.

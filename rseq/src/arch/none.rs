@@ -71,7 +71,7 @@ pub(crate) fn reserve(
     _offset: isize,
     _window: &Window,
     _bytes: u64,
-    _header: u64,
+    _header: u32,
 ) -> Option<Reserved> {
     None
 }

@@ -8,11 +8,11 @@ use crate::area::Area;
 use crate::ring::{LAP_SHIFT, Reserved, Window, offsets};
 use crate::slot::CpuId;
 
-/// See [`Rseq::reserve`](crate::Rseq::reserve).
+/// See [`Window::reserve`].
 ///
-/// About 25 instructions, most of which run in the shadow of `rdtsc`.
+/// About 20 instructions, most of which run in the shadow of `rdtsc`.
 #[inline(always)]
-pub(crate) fn reserve(offset: isize, window: &Window, bytes: u64, header: u64) -> Option<Reserved> {
+pub(crate) fn reserve(offset: isize, window: &Window, bytes: u64, header: u32) -> Option<Reserved> {
     let (record, lane, position, cpu): (*mut u8, *mut u8, u64, u64);
     // SAFETY: `offset` leads to this thread's rseq area. Memory behind the window is touched only
     // after its `lanes` was found to be more than our CPU, which `Window::open`'s caller vouches
@@ -29,23 +29,20 @@ pub(crate) fn reserve(offset: isize, window: &Window, bytes: u64, header: u64) -
             "imul {lane}, qword ptr [{window} + {stride}]",
             "add {lane}, qword ptr [{window} + {first_lane}]",
             "mov {position}, qword ptr [{lane} + {reserved}]",
+            "mov {tmp}, {position}",
+            "neg {tmp}",
+            "and {tmp}, qword ptr [{window} + {sub_buffer_mask}]", // bytes to the next sub-buffer
+            "cmp {tmp}, {bytes}",
+            "jb 5f",
             "lea {end}, [{position} + {bytes}]",
-            "lea {tmp}, [{position} - 1]",
-            "lea {record}, [{end} - 1]",
-            "xor {tmp}, {record}", // the bits in which the two differ
-            "cmp {tmp}, qword ptr [{window} + {sub_buffer}]", // all below the sub-buffer's?
-            "jae 5f",
-            "rdtsc",
-            "shl rdx, 32",
-            "or rdx, rax",
-            "sub rdx, qword ptr [{lane} + {begin}]",
-            "shr rdx, 32", // ticks since the sub-buffer began, above 32 bits
-            "jne 5f",
-            "or rax, {header}",
             "mov {record}, {position}",
-            "and {record}, qword ptr [{window} + {mask}]",
+            "and {record}, qword ptr [{window} + {lane_mask}]",
             "add {record}, {lane}",
-            "mov qword ptr [{record}], rax",
+            "rdtsc",
+            "cmp edx, dword ptr [{lane} + {epoch}]", // does the lower half say it all?
+            "jne 5f",
+            "mov dword ptr [{record}], eax",
+            "mov dword ptr [{record} + 4], {header:e}",
             "mov qword ptr [{lane} + {reserved}], {end}", // commit
             "3:",
             "6:",
@@ -72,10 +69,10 @@ pub(crate) fn reserve(offset: isize, window: &Window, bytes: u64, header: u64) -
             lanes = const offsets::LANES,
             first_lane = const offsets::FIRST_LANE,
             stride = const offsets::STRIDE,
-            sub_buffer = const offsets::SUB_BUFFER,
-            mask = const offsets::MASK,
+            sub_buffer_mask = const offsets::SUB_BUFFER_MASK,
+            lane_mask = const offsets::LANE_MASK,
             reserved = const offsets::RESERVED,
-            begin = const offsets::BEGIN,
+            epoch = const offsets::EPOCH,
             options(nostack),
         );
     }
@@ -90,7 +87,7 @@ pub(crate) fn reserve(offset: isize, window: &Window, bytes: u64, header: u64) -
     })
 }
 
-/// See [`Rseq::count`](crate::Rseq::count).
+/// See [`Window::count`].
 ///
 /// # Safety
 /// `counter` is valid and aligned, and nothing but sequences on `cpu` writes it.
