@@ -1,7 +1,7 @@
 //! Whether a full lane may make this program wait.
 //!
-//! A channel in `block` mode asks the program to wait for the consumer instead of losing events. That is for the program to
-//! allow: it is the one that stands still.
+//! A channel in `block` mode asks the program to wait for the consumer instead of losing
+//! events. That is for the program to allow: it is the one that stands still.
 //!
 //! Invariant: without the program's consent, in code or by who starts it, `trace!` never waits.
 
@@ -11,9 +11,11 @@ use std::time::Duration;
 /// The longest wait in nanoseconds; 0 is none.
 static LIMIT_NS: AtomicU64 = AtomicU64::new(0);
 
-/// Lets a `trace!` wait up to `limit` for room in a full lane, if the consumer's channel is in `block` mode too.
+/// Lets a `trace!` wait up to `limit` for room in a full lane, if the consumer's channel
+/// is in `block` mode too.
 ///
-/// Whoever starts the program can allow it as well, without a limit of the program's, by `LANEWAY_ALLOW_BLOCK=1` in its environment.
+/// Whoever starts the program can allow it as well, without a limit of the program's, by
+/// `LANEWAY_ALLOW_BLOCK=1` in its environment.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,6 +25,7 @@ static LIMIT_NS: AtomicU64 = AtomicU64::new(0);
 pub fn allow_blocking(limit: Duration) {
     let limit = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
     LIMIT_NS.store(limit, Ordering::Relaxed);
+    crate::attach::blocking_changed();
 }
 
 /// How long a `trace!` may wait at most; zero if it may not.
