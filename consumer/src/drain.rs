@@ -254,6 +254,7 @@ impl Drain {
                 Rseq::Active => None,
                 Rseq::Off(reason) => Some(reason),
             },
+            allow_block: self.hello.allow_block,
             event_kinds: self.event_kinds,
             counts,
             lanes,

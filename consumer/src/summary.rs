@@ -66,6 +66,8 @@ pub struct ProcessSummary {
     pub clock: &'static str,
     /// Why its lanes are the slow ones, if they are.
     pub rseq_off: Option<String>,
+    /// Whether it let itself be blocked when it attached.
+    pub allow_block: bool,
     /// How many kinds of event it can emit.
     pub event_kinds: usize,
     /// What it emitted.

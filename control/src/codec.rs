@@ -6,6 +6,7 @@
 //!
 //! Invariant: decoding never allocates more than the bytes that are there could describe.
 
+use bincode::error::DecodeError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -38,5 +39,11 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
 /// A value at the beginning of `bytes`, and how many bytes it took.
 pub(crate) fn decode_prefix<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), Error> {
     bincode::serde::decode_from_slice(bytes, bincode::config::standard())
-        .map_err(|e| Error::Decode(e.to_string()))
+        .map_err(|e| {
+            Error::Decode(match e {
+                DecodeError::UnexpectedEnd { .. } => "it ends too early".to_owned(),
+                DecodeError::OtherString(reason) => reason,
+                other => other.to_string(),
+            })
+        })
 }

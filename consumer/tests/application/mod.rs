@@ -1,0 +1,159 @@
+//! An application as the consumer sees one, made of the same parts but without the `laneway` crate.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use laneway_consumer::{Consumer, Listener, Options, Session};
+use laneway_control::{
+    ChannelConfig, ClockKind, Connection, EventSchema, Hello, Level, Rendezvous, Rseq,
+    ToApplication, ToConsumer, encode_schemas, wait_readable,
+};
+use laneway_ringbuf::{Channel, ChannelSettings, Geometry, SharedMemory, WhenFull, clock};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+
+/// A consumer in a directory of its own.
+pub struct Recording {
+    pub dir: tempfile::TempDir,
+    pub meeting: Rendezvous,
+    pub consumer: Consumer,
+}
+
+pub fn channel() -> ChannelConfig {
+    ChannelConfig {
+        thread_ids: false,
+        sub_buffer_bytes: 4096,
+        sub_buffers: 4,
+        ..ChannelConfig::default()
+    }
+}
+
+pub fn record(options: Options) -> Recording {
+    let dir = tempfile::tempdir().unwrap();
+    record_in(dir, "trace", options)
+}
+
+pub fn record_in(dir: tempfile::TempDir, trace: &str, options: Options) -> Recording {
+    let meeting = Rendezvous::at(dir.path().join("socket")).unwrap();
+    let listener = Listener::bind(&meeting, &channel()).unwrap();
+    let session = Session::create(dir.path().join(trace)).unwrap();
+    Recording {
+        consumer: Consumer::start(session, listener, options).unwrap(),
+        meeting,
+        dir,
+    }
+}
+
+/// A process' side: a ring that is traced into, and the socket.
+pub struct Application {
+    pub connection: Connection,
+    pub channel: Box<Channel>,
+}
+
+impl Application {
+    /// Makes a ring, emits `before` events into it, and says hello.
+    pub fn start(meeting: &Rendezvous, name: &str, before: u64) -> Application {
+        let connection = Connection::connect(meeting).unwrap();
+        let config = ChannelConfig::find(meeting).unwrap();
+        let buffers = u64::from(config.sub_buffers);
+        let geometry = Geometry::new(2, config.sub_buffer_bytes, buffers).unwrap();
+        let (ring, memory) = SharedMemory::create(geometry).unwrap();
+        let channel = Box::new(Channel::new());
+        let settings = ChannelSettings {
+            when_full: WhenFull::Discard,
+            clock: clock::ClockKind::Monotonic,
+            slot: 1,
+            rseq: true,
+        };
+        channel.attach(memory, settings).unwrap();
+        let application = Application {
+            connection,
+            channel,
+        };
+        application.emit(before);
+        let schemas = sealed(&encode_schemas(&[tick()]).unwrap());
+        let hello = hello(name, config);
+        let fds = [ring.as_fd(), schemas.as_fd()];
+        application.connection.send(&hello, &fds).unwrap();
+        application
+    }
+
+    /// Emits events without fields.
+    pub fn emit(&self, events: u64) {
+        for _ in 0..events {
+            if let Some(reservation) = self.channel.reserve(0) {
+                reservation.commit(0, 0);
+            }
+        }
+    }
+
+    /// Waits for what the consumer says.
+    pub fn answer(&mut self) -> ToApplication {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(message) = self.connection.receive().unwrap() {
+                return message;
+            }
+            assert!(Instant::now() < deadline, "the consumer says nothing");
+            wait_readable([self.connection.as_fd()], Some(Duration::from_secs(1))).unwrap();
+        }
+    }
+}
+
+pub fn hello(name: &str, channel: ChannelConfig) -> ToConsumer {
+    ToConsumer::Hello(Hello {
+        pid: std::process::id(),
+        exe: format!("/usr/bin/{name}"),
+        name: name.into(),
+        version: "0.1.0".into(),
+        rseq: Rseq::Active,
+        clock: ClockKind::Monotonic,
+        allow_block: false,
+        lost_before_attach: 0,
+        channel,
+    })
+}
+
+pub fn tick() -> EventSchema {
+    EventSchema {
+        provider: "test".into(),
+        name: "tick".into(),
+        level: Level::Info,
+        file: "test.rs".into(),
+        line: 1,
+        module: "test".into(),
+        fields: vec![],
+    }
+}
+
+pub fn sealed(bytes: &[u8]) -> OwnedFd {
+    let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
+    let mut file = File::from(memfd_create("schemas", flags).unwrap());
+    file.write_all(bytes).unwrap();
+    let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW;
+    fcntl_add_seals(&file, seals).unwrap();
+    file.into()
+}
+
+/// Waits until `condition` holds.
+pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within 10 s: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What babeltrace2 makes of a trace: its lines, and its warnings and errors.
+pub fn babeltrace(directory: &Path) -> (Vec<String>, String) {
+    let output = Command::new("babeltrace2")
+        .arg(directory)
+        .output()
+        .expect("babeltrace2 is installed");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let lines = lines.lines().map(str::to_owned).collect();
+    (lines, String::from_utf8(output.stderr).unwrap())
+}

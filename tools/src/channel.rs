@@ -1,0 +1,106 @@
+//! The options that describe a channel, the same for every command that records.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use laneway_consumer::Options;
+use laneway_control::{ChannelConfig, ClockChoice, Mode};
+use laneway_ringbuf::Geometry;
+use laneway_ringbuf::clock::ClockKind;
+
+use crate::units::{parse_duration, parse_size};
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Recording")]
+pub(crate) struct ChannelArgs {
+    /// What happens to an event when its lane is full: it is lost and counted, or its thread waits
+    ///
+    /// A thread waits only in a program that allows it: by `laneway::allow_blocking`, or started with
+    /// LANEWAY_ALLOW_BLOCK=1.
+    #[arg(long, value_enum, default_value_t = ModeArg::Discard)]
+    mode: ModeArg,
+
+    /// With `--mode block`: the longest time a thread waits before its event is lost after all
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    block_timeout: Duration,
+
+    /// Bytes of a sub-buffer, a power of two: an event must fit in
+    #[arg(long, value_name = "SIZE", default_value = "256K", value_parser = parse_size)]
+    sub_buffer_size: u64,
+
+    /// Sub-buffers for each CPU, a power of two: the more, the longer the disk may be slow
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    sub_buffers: u32,
+
+    /// Leave the thread's id out of the events
+    #[arg(long)]
+    no_thread_id: bool,
+
+    /// Which clock stamps the events
+    #[arg(long, value_enum, default_value_t = ClockArg::Auto)]
+    clock: ClockArg,
+
+    /// The longest time an event waits before it is written
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
+    flush_period: Duration,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ModeArg {
+    Discard,
+    Block,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ClockArg {
+    /// The TSC where it is sound, else CLOCK_MONOTONIC
+    Auto,
+    /// The time stamp counter of the CPU
+    Tsc,
+    /// CLOCK_MONOTONIC
+    Monotonic,
+}
+
+impl ChannelArgs {
+    /// What applications are told.
+    pub(crate) fn config(&self) -> anyhow::Result<ChannelConfig> {
+        let sub_buffers = u64::from(self.sub_buffers);
+        Geometry::new(1, self.sub_buffer_size, sub_buffers).context("wrong sub-buffers")?;
+        let clock = match self.clock {
+            ClockArg::Auto => ClockChoice::Auto,
+            ClockArg::Monotonic => ClockChoice::Monotonic,
+            ClockArg::Tsc => {
+                anyhow::ensure!(
+                    ClockKind::best() == ClockKind::Tsc,
+                    "the time stamp counter of this machine is not invariant, or not the kernel's clock; \
+                     use --clock monotonic"
+                );
+                ClockChoice::Tsc
+            }
+        };
+        Ok(ChannelConfig {
+            mode: match self.mode {
+                ModeArg::Discard => Mode::Discard,
+                ModeArg::Block => Mode::block(self.block_timeout),
+            },
+            sub_buffer_bytes: self.sub_buffer_size,
+            sub_buffers: self.sub_buffers,
+            thread_ids: !self.no_thread_id,
+            clock,
+            ..ChannelConfig::default()
+        })
+    }
+
+    /// What the consumer is told.
+    pub(crate) fn options(&self) -> anyhow::Result<Options> {
+        anyhow::ensure!(
+            self.flush_period >= Duration::from_millis(1),
+            "a flush period below 1 ms would do nothing but flush; choose a longer one"
+        );
+        Ok(Options {
+            flush_period: self.flush_period,
+            ..Options::default()
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! The summary of a recording for people.
+//!
+//! ```text
+//!   recorded   1,234,567 events in 1.53 s (806 thousand/s), 19.8 MiB in 97 packets
+//!   lost       12 events (0.001 %): 12 lane full
+//!   process    shop (4711), clock tsc
+//!     cpu 0    617,000 events, 9.9 MiB
+//!     cpu 1    617,567 events, 9.9 MiB, lost 12
+//!   trace      laneway-shop-20261120-094500
+//! ```
+
+use std::fmt::Write;
+
+use laneway_consumer::{Counts, LaneSummary, ProcessSummary, Summary};
+
+use crate::output::Paint;
+use crate::units::{bytes, count, rate, seconds};
+
+/// Processes that are shown one by one.
+const SHOWN_PROCESSES: usize = 8;
+
+/// Lanes that are shown one by one.
+const SHOWN_LANES: usize = 16;
+
+/// All of it. Empty when nothing attached: then there is something else to say.
+pub(crate) fn text(summary: &Summary, paint: Paint) -> String {
+    let mut text = String::new();
+    let total = &summary.total;
+    if !summary.processes.is_empty() {
+        line(&mut text, paint, "recorded", &recorded(summary));
+        line(&mut text, paint, "lost", &lost(total, paint));
+    }
+    for process in summary.processes.iter().take(SHOWN_PROCESSES) {
+        describe(&mut text, paint, process, summary.processes.len() == 1);
+    }
+    let more = summary.processes.len().saturating_sub(SHOWN_PROCESSES) as u64
+        + summary.processes_not_listed;
+    if more > 0 {
+        line(&mut text, paint, "", &format!("and {} more", count(more)));
+    }
+    for refusal in &summary.refused {
+        let times = match refusal.times {
+            1 => String::new(),
+            n => format!(" ({} times)", count(n)),
+        };
+        let reason = format!("{}{times}", refusal.reason);
+        line(&mut text, paint, "refused", &paint.bad(&reason));
+    }
+    if !summary.processes.is_empty() {
+        let directory = summary.directory.display().to_string();
+        line(&mut text, paint, "trace", &paint.bold(&directory));
+    }
+    text
+}
+
+fn line(text: &mut String, paint: Paint, label: &str, rest: &str) {
+    let label = paint.dim(&format!("{label:<10}"));
+    let _ = writeln!(text, "{label} {rest}");
+}
+
+fn recorded(summary: &Summary) -> String {
+    let total = &summary.total;
+    format!(
+        "{} events in {} ({}), {} in {} packets",
+        count(total.recorded),
+        seconds(summary.duration_s),
+        rate(summary.events_per_second()),
+        bytes(total.bytes),
+        count(total.packets)
+    )
+}
+
+fn lost(counts: &Counts, paint: Paint) -> String {
+    let lost = counts.lost.total();
+    if lost == 0 {
+        return paint.good("nothing");
+    }
+    let causes: Vec<String> = counts
+        .lost
+        .by_cause()
+        .iter()
+        .filter(|(_, n)| *n > 0)
+        .map(|(cause, n)| format!("{} {cause}", count(*n)))
+        .collect();
+    let share = lost as f64 * 100.0 / counts.emitted.max(1) as f64;
+    let summary = format!(
+        "{} events ({share:.2} %): {}",
+        count(lost),
+        causes.join(", ")
+    );
+    let advice = match counts.lost.full {
+        0 => "",
+        _ => "; more --sub-buffers, a larger --sub-buffer-size or --mode block would help",
+    };
+    format!("{}{advice}", paint.bad(&summary))
+}
+
+fn describe(text: &mut String, paint: Paint, process: &ProcessSummary, only: bool) {
+    let mut what = format!("{} ({})", process.name, process.pid);
+    if !only {
+        let _ = write!(what, ": {}", briefly(&process.counts));
+    }
+    let _ = write!(what, ", clock {}", process.clock);
+    if let Some(reason) = &process.rseq_off {
+        let _ = write!(what, ", without rseq: {reason}");
+    }
+    line(text, paint, "process", &what);
+    if only && process.lanes.len() <= SHOWN_LANES {
+        for lane in &process.lanes {
+            let label = format!("  cpu {}", lane.cpu);
+            line(text, paint, &label, &describe_lane(lane));
+        }
+    } else if only {
+        let lanes = format!("{} lanes", process.lanes.len());
+        line(text, paint, "", &lanes);
+    }
+    for problem in &process.problems {
+        line(text, paint, "  problem", &paint.bad(problem));
+    }
+}
+
+fn describe_lane(lane: &LaneSummary) -> String {
+    let kind = if lane.atomic { " (atomic lane)" } else { "" };
+    format!("{}{kind}", briefly(&lane.counts))
+}
+
+fn briefly(counts: &Counts) -> String {
+    let mut text = format!("{} events, {}", count(counts.recorded), bytes(counts.bytes));
+    let lost = counts.lost.total();
+    if lost > 0 {
+        let _ = write!(text, ", lost {}", count(lost));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(lost_full: u64) -> Summary {
+        let mut summary = Summary::default();
+        summary.directory = "trace".into();
+        summary.duration_s = 2.0;
+        summary.total.recorded = 3_000_000;
+        summary.total.lost.full = lost_full;
+        summary.total.emitted = 3_000_000 + lost_full;
+        summary
+    }
+
+    #[test]
+    fn losses_are_told_with_their_cause_and_what_helps() {
+        let text = lost(&summary(1_000_000).total, Paint::none());
+        assert!(
+            text.starts_with("1,000,000 events (25.00 %): 1,000,000 lane full"),
+            "{text}"
+        );
+        assert!(text.contains("--sub-buffers"), "{text}");
+        assert_eq!(lost(&summary(0).total, Paint::none()), "nothing");
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_whole_session() {
+        let text = recorded(&summary(0));
+        assert!(
+            text.starts_with("3,000,000 events in 2.00 s (1.5 million/s)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_recording_of_nothing_has_no_summary_of_its_own() {
+        assert_eq!(text(&Summary::default(), Paint::none()), "");
+    }
+}
