@@ -2,19 +2,21 @@
 //!
 //! ```text
 //!   in the caller                              out of line
-//!   mov  eax, [enabled]    one load            emit::<Site, Fields>
-//!   test eax, eax                                entry ─▶ event id
+//!   mov  eax, [gate]       one load            emit::<Site, Fields>
+//!   test eax, eax                                entry ─▶ channels, event id
 //!   jne  ───────────────── not taken ─ ─ ─ ─▶    measure, reserve, write, commit
 //! ```
-//! `trace!` makes a local type that carries what is known of its event as constants, and a word of bits, one for each channel
-//! that wants the event. The types of its fields are inferred by the call of [`emit`], whose monomorphised code holds the entry in
-//! [`crate::entry`] by which the event is known before it is hit.
+//! `trace!` makes a local type that carries what the source says of its event as
+//! constants. The types of the fields are inferred by the call of [`emit`], whose
+//! monomorphised code holds the entry in the section of callsites ([`crate::entry`]) by
+//! which the event is known before it is hit. Whether to call it is asked at a gate, an
+//! entry of the caller's own.
 //!
-//! Invariant: whoever sees a bit of a callsite set sees its event id too.
+//! Invariant: a gate may be open for an event that nobody wants; what counts is the
+//! event's own entry.
 
 use std::hint;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use laneway_control::{EventSchema, Level};
 
@@ -22,6 +24,7 @@ use crate::entry::{self, Describe};
 use crate::fields::Fields;
 use crate::names;
 use crate::types::{Names, Types};
+use crate::writer::Writer;
 
 /// What the source says about an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,19 +39,15 @@ pub struct Source {
     pub fields: Names,
 }
 
-/// All that is known about an event: the source and the inferred types. Events that are equal are one event.
+/// All that is known about an event: the source and the inferred types. Events that are
+/// equal are one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Event {
-    source: Source,
+    pub(crate) source: Source,
     types: Types,
 }
 
 impl Event {
-    /// `provider:name`.
-    pub(crate) fn full_name(&self) -> &'static str {
-        self.source.event
-    }
-
     /// The event as a consumer gets it.
     pub(crate) fn schema(&self) -> EventSchema {
         let (provider, name) = names::split(self.source.event);
@@ -67,10 +66,12 @@ impl Event {
 /// What an entry of the section describes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Callsite {
-    /// A `trace!`, and the channels that want it.
-    Event(&'static Event, &'static AtomicU32),
-    /// An `event_enabled!` of this name, and the channels that want such events.
-    Guard(&'static str, &'static AtomicU32),
+    /// The code that emits an event.
+    Event(&'static Event),
+    /// A `trace!`: the way to the events of this source.
+    Gate(&'static Source),
+    /// An `event_enabled!`: the way to something for events of this name.
+    NamedGate(&'static str),
     /// An `attach_only_when_asked!`.
     AttachOnlyWhenAsked,
 }
@@ -79,29 +80,34 @@ pub(crate) enum Callsite {
 #[doc(hidden)]
 pub trait Site {
     const SOURCE: Source;
-
-    /// The channels that want this event, one bit for each.
-    fn enabled() -> &'static AtomicU32;
 }
 
 /// The local type that `event_enabled!` makes.
 #[doc(hidden)]
-pub trait Guard {
+pub trait Named {
     const EVENT: &'static str;
-
-    /// The channels that want any event of this name.
-    fn enabled() -> &'static AtomicU32;
 }
 
 /// Whether any channel wants the event of `S`.
 #[doc(hidden)]
 #[inline(always)]
 pub fn is_enabled<S: Site>() -> bool {
-    let enabled = S::enabled().load(Ordering::Relaxed) != 0;
-    if enabled {
+    likely_not(entry::is_wanted::<Gate<S>>())
+}
+
+/// Whether any channel wants an event of the name of `N`.
+#[doc(hidden)]
+#[inline(always)]
+pub fn is_any_enabled<N: Named>() -> bool {
+    likely_not(entry::is_wanted::<NamedGate<N>>())
+}
+
+#[inline(always)]
+fn likely_not(condition: bool) -> bool {
+    if condition {
         hint::cold_path();
     }
-    enabled
+    condition
 }
 
 /// Records an event.
@@ -110,18 +116,22 @@ pub fn is_enabled<S: Site>() -> bool {
 pub fn emit<S: Site, F: Fields>(fields: F) {
     const { assert!(F::TYPES.depth() <= laneway_control::schema::MAX_DEPTH) };
     let entry = entry::of::<Inferred<S, F>>();
-    // SYNC(enable): pairs with the Release in `registry::set_enabled`; with a bit of it comes the id.
-    let channels = S::enabled().load(Ordering::Acquire);
+    let channels = entry.channels();
     let mut scratch = F::Scratch::default();
     let bytes = fields.measure(&mut scratch);
+    let write = |writer: &mut Writer<'_>| fields.write(&scratch, writer);
     #[cfg(test)]
-    crate::sink::record(entry.id(), channels, bytes, |writer| {
-        fields.write(&scratch, writer)
-    });
-    #[cfg(not(test))]
-    crate::emit::record(entry.id(), channels, bytes, |writer| {
-        fields.write(&scratch, writer)
-    });
+    if crate::sink::record(entry.id(), bytes, &write) {
+        return;
+    }
+    crate::emit::record(entry.id(), channels, bytes, write);
+}
+
+/// Says by its mere presence that the program attaches only when asked. `M` makes it code
+/// of the program that does.
+#[doc(hidden)]
+pub fn mark_attach_only_when_asked<M>() {
+    entry::push::<Mark<M>>();
 }
 
 /// The event that a site is with fields of these types.
@@ -136,39 +146,29 @@ impl<S: Site, F: Fields> Inferred<S, F> {
 
 impl<S: Site, F: Fields> Describe for Inferred<S, F> {
     fn describe() -> Callsite {
-        Callsite::Event(&Self::EVENT, S::enabled())
+        Callsite::Event(&Self::EVENT)
     }
 }
 
-/// Whether any channel wants an event of the name of `G`.
-#[doc(hidden)]
-#[inline(always)]
-pub fn is_any_enabled<G: Guard>() -> bool {
-    entry::push::<Guarded<G>>();
-    let enabled = G::enabled().load(Ordering::Relaxed) != 0;
-    if enabled {
-        hint::cold_path();
-    }
-    enabled
-}
+struct Gate<S>(PhantomData<S>);
 
-struct Guarded<G>(PhantomData<G>);
-
-impl<G: Guard> Describe for Guarded<G> {
+impl<S: Site> Describe for Gate<S> {
     fn describe() -> Callsite {
-        Callsite::Guard(G::EVENT, G::enabled())
+        Callsite::Gate(&S::SOURCE)
     }
 }
 
-/// Says by its mere presence that the program attaches only when asked. `M` makes it code of the program that does.
-#[doc(hidden)]
-pub fn mark_attach_only_when_asked<M>() {
-    entry::push::<Marked<M>>();
+struct NamedGate<N>(PhantomData<N>);
+
+impl<N: Named> Describe for NamedGate<N> {
+    fn describe() -> Callsite {
+        Callsite::NamedGate(N::EVENT)
+    }
 }
 
-struct Marked<M>(PhantomData<M>);
+struct Mark<M>(PhantomData<M>);
 
-impl<M> Describe for Marked<M> {
+impl<M> Describe for Mark<M> {
     fn describe() -> Callsite {
         Callsite::AttachOnlyWhenAsked
     }

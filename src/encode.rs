@@ -5,9 +5,11 @@
 //!   "hi"                 68 69 00                          None::<u8>     00
 //!   [1_u16, 2]           01 00 02 00                       vec![1_u16]    01 00 00 00 01 00
 //! ```
-//! Every field is byte-aligned and packed; the layout of each type is that of [`laneway_control::FieldType`]. The trait is sealed,
-//! because the size of a record is known before the record is reserved: a type of which two readings differ, or whose
-//! `size` is not what it writes, would spoil the records around it. What is implemented here is plain immutable data.
+//! Every field is byte-aligned and packed; the layout of each type is that of
+//! [`laneway_control::FieldType`]. The trait is sealed, because the size of a record is
+//! known before the record is reserved: a type of which two readings differ, or whose
+//! `size` is not what it writes, would spoil the records around it. What is implemented
+//! here is plain immutable data.
 //!
 //! Invariant: [`Encode::write`] writes [`Encode::size`] bytes, laid out as [`Encode::TYPE`] says.
 
@@ -21,9 +23,11 @@ pub use structure::{FieldNames, Struct};
 use crate::types::Type;
 use crate::writer::Writer;
 
-/// Values that can stand in a record as they are: numbers, text, bytes, and arrays, slices and options of them.
+/// Values that can stand in a record as they are: numbers, text, bytes, and arrays,
+/// slices and options of them.
 ///
-/// This trait is sealed. For a type of your own, implement [`Value`](crate::Value): it says as which of these your values appear.
+/// This trait is sealed. For a type of your own, implement [`Value`](crate::Value): it
+/// says as which of these your values appear.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no layout of its own in a trace",
     label = "not a number, text, or an array, slice or option of these",

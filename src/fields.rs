@@ -5,8 +5,10 @@
 //!                          │        │           │
 //!   ((( (),               u64 ),  &str ),   Displayed )        nested pairs, the last outermost
 //! ```
-//! An event is measured, reserved and written, in this order. Text is formatted while measuring, into scratch memory on the stack of the
-//! code that records (not of the function that holds the callsite); what another field was measured to be is kept there too.
+//! An event is measured, reserved and written, in this order. Text is formatted while
+//! measuring, into scratch memory on the stack of the code that records (not of the
+//! function that holds the callsite); what another field was measured to be is kept there
+//! too.
 //!
 //! Invariant: `write` writes as many bytes as `measure` said, and evaluates nothing.
 

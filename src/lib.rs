@@ -10,12 +10,14 @@
 // The macros name this crate by `$crate`, and the tests here are users of them.
 #![warn(missing_debug_implementations)]
 
+mod agent;
 mod attach;
 mod blocking;
 mod callsite;
 mod emit;
 mod encode;
 mod entry;
+mod fd_table;
 mod fields;
 mod macros;
 mod names;
@@ -40,10 +42,8 @@ pub use value::Value;
 /// What the macros expand to. Not for use by hand: it changes without notice.
 #[doc(hidden)]
 pub mod __private {
-    pub use std::sync::atomic::AtomicU32;
-
     pub use crate::callsite::{
-        Guard, Site, Source, emit, is_any_enabled, is_enabled, mark_attach_only_when_asked,
+        Named, Site, Source, emit, is_any_enabled, is_enabled, mark_attach_only_when_asked,
     };
     pub use crate::encode::FieldNames;
     pub use crate::fields::{Debugged, Displayed};

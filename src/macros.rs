@@ -16,9 +16,11 @@
 /// laneway::trace!("shop:order", id, total = price * 2.0, who = name);
 /// ```
 ///
-/// An event has a name, `"provider:event"`, and any number of fields. The name is checked when the program is compiled, and
-/// a listing of the program's events (`laneway events ./app`) shows it, with the type of every field, before it ever happens.
-/// Unless a consumer wants the event, `trace!` costs a load and a branch that is not taken, and evaluates nothing.
+/// An event has a name, `"provider:event"`, and any number of fields. The name is checked
+/// when the program is compiled, and a listing of the program's events (`laneway events
+/// ./app`) shows it, with the type of every field, before it ever happens. Unless a
+/// consumer wants the event, `trace!` costs a load and a branch that is not taken, and
+/// evaluates nothing.
 ///
 /// # Fields
 ///
@@ -31,8 +33,9 @@
 /// | `?expr` as in `?who`, `name = ?expr` | | the text that its `Debug` prints |
 ///
 /// Values are borrowed, not moved, and read once. Text printed by `%` and `?` is cut to
-/// [`FORMATTED_BYTES`](crate::FORMATTED_BYTES), ends in `…` then, and is counted by [`texts_cut`](crate::texts_cut).
-/// Names may have dots (`http.status = 200`) and be raw (`r#type`, whose name is `type`).
+/// [`FORMATTED_BYTES`](crate::FORMATTED_BYTES), ends in `…` then, and is counted by
+/// [`texts_cut`](crate::texts_cut). Names may have dots (`http.status = 200`) and be raw
+/// (`r#type`, whose name is `type`).
 ///
 /// ```
 /// # use std::path::Path;
@@ -49,12 +52,14 @@
 ///
 /// # Level
 ///
-/// `level: Error`, `Warn`, `Info`, `Debug` or `Trace` may stand in front of the name, as a [`Level`](crate::Level); it is `Info` if nothing does.
+/// `level: Error`, `Warn`, `Info`, `Debug` or `Trace` may stand in front of the name, as
+/// a [`Level`](crate::Level); it is `Info` if nothing does.
 ///
 /// # Where it works
 ///
-/// Wherever statements do, but not in a `const fn`: in libraries, generics (each set of field types is an event of its own), closures,
-/// `async` code, signal handlers, destructors of thread-locals, before and after `main`, and in a `cdylib`.
+/// Wherever statements do, but not in a `const fn`: in libraries, generics (each set of
+/// field types is an event of its own), closures, `async` code, signal handlers,
+/// destructors of thread-locals, before and after `main`, and in a `cdylib`.
 #[macro_export]
 macro_rules! trace {
     (level: $level:ident, $event:literal $(, $($fields:tt)*)?) => {
@@ -96,12 +101,6 @@ macro_rules! __trace {
                 module: ::core::module_path!(),
                 fields: &[$($names)*],
             };
-
-            #[inline(always)]
-            fn enabled() -> &'static $crate::__private::AtomicU32 {
-                static ENABLED: $crate::__private::AtomicU32 = $crate::__private::AtomicU32::new(0);
-                &ENABLED
-            }
         }
         if $crate::__private::is_enabled::<__LanewaySite>() {
             $crate::__private::emit::<__LanewaySite, _>($($values)*);
@@ -168,23 +167,18 @@ macro_rules! __trace {
 /// }
 /// ```
 ///
-/// It costs what a disabled [`trace!`](crate::trace) does. The event itself may stand anywhere in the same executable or library;
-/// where there is none of this name, the answer is no.
+/// It costs what a disabled [`trace!`](crate::trace) does. The event itself may stand
+/// anywhere in the same executable or library; where there is none of this name, the
+/// answer is no.
 #[macro_export]
 macro_rules! event_enabled {
     ($event:literal $(,)?) => {{
         const _: () = $crate::__private::check_event_name($event);
-        struct __LanewayGuard;
-        impl $crate::__private::Guard for __LanewayGuard {
+        struct __LanewayNamed;
+        impl $crate::__private::Named for __LanewayNamed {
             const EVENT: &'static str = $event;
-
-            #[inline(always)]
-            fn enabled() -> &'static $crate::__private::AtomicU32 {
-                static ENABLED: $crate::__private::AtomicU32 = $crate::__private::AtomicU32::new(0);
-                &ENABLED
-            }
         }
-        $crate::__private::is_any_enabled::<__LanewayGuard>()
+        $crate::__private::is_any_enabled::<__LanewayNamed>()
     }};
     ($($rest:tt)*) => {
         ::core::compile_error!("`event_enabled!` takes the name of an event, a string literal: `event_enabled!(\"shop:order\")`")
@@ -193,7 +187,8 @@ macro_rules! event_enabled {
 
 /// Makes this program attach to a consumer only where `LANEWAY_SOCKET` names one.
 ///
-/// For programs that are consumers themselves, and would otherwise record themselves: written once, outside of functions, in the executable.
+/// For programs that are consumers themselves, and would otherwise record themselves:
+/// written once, outside of functions, in the executable.
 ///
 /// ```
 /// laneway::attach_only_when_asked!();
@@ -210,7 +205,8 @@ macro_rules! attach_only_when_asked {
     };
 }
 
-/// Implements [`Value`](crate::Value) for a structure: its fields, or those you name, appear as a structure of the same names.
+/// Implements [`Value`](crate::Value) for a structure: its fields, or those you name,
+/// appear as a structure of the same names.
 ///
 /// ```
 /// struct Point { x: f64, y: f64 }
@@ -223,6 +219,7 @@ macro_rules! attach_only_when_asked {
 macro_rules! value_struct {
     ($ty:ty { $($name:ident: $field:ty),+ $(,)? }) => {
         const _: () = {
+            #[allow(unreachable_pub)]
             pub struct __LanewayNames;
             impl $crate::__private::FieldNames for __LanewayNames {
                 const NAMES: $crate::__private::Names = {

@@ -5,9 +5,9 @@
 //!    ──┬─ ──┬──                                  ─┬─      ─────┬─────        ──┬───
 //!   provider name                                "id"    "http.status"       "type"
 //! ```
-//! A name becomes a class in a trace and an identifier of its metadata language, is typed in globs and shown in columns;
-//! so it is short ASCII. A `const fn` that panics makes a name that is not one an error of the compiler, with the text
-//! of the panic.
+//! A name becomes a class in a trace and an identifier of its metadata language, is typed
+//! in globs and shown in columns; so it is short ASCII. A `const fn` that panics makes a
+//! name that is not one an error of the compiler, with the text of the panic.
 //!
 //! Invariant: whatever passes here is a name to [`laneway_control::encode_schemas`].
 

@@ -9,20 +9,20 @@
 //! Invariant: ids are given once, before the first event is enabled, and never change.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use laneway_control::EventSchema;
 use laneway_control::schema::MAX_EVENTS;
 
 use crate::callsite::{Callsite, Event};
-use crate::entry;
+use crate::entry::{self, Entry};
 
 struct Registry {
     /// Sorted; the index is the event id.
     events: Vec<&'static Event>,
-    /// The words of all callsites whose event has an id.
-    callsites: Vec<&'static AtomicU32>,
-    guards: Vec<&'static AtomicU32>,
+    /// The entries of these events.
+    emitters: Vec<&'static Entry>,
+    /// The entries of the code on the way to them.
+    gates: Vec<&'static Entry>,
 }
 
 /// The events of this binary; the index is the event id.
@@ -36,14 +36,20 @@ pub(crate) fn schemas() -> Vec<EventSchema> {
 
 /// Sets or clears the bits of `channels` at all callsites.
 pub(crate) fn set_enabled(channels: u32, on: bool) {
-    let registry = registry();
-    for word in registry.callsites.iter().chain(&registry.guards) {
-        if on {
-            // SYNC(enable): pairs with the Acquire in `callsite::emit`.
-            word.fetch_or(channels, Ordering::Release);
-        } else {
-            word.fetch_and(!channels, Ordering::Relaxed);
-        }
+    let Registry {
+        emitters, gates, ..
+    } = registry();
+    // A gate is open only while there is something behind it.
+    if on {
+        emitters
+            .iter()
+            .chain(gates)
+            .for_each(|entry| entry.enable(channels));
+    } else {
+        gates
+            .iter()
+            .chain(emitters)
+            .for_each(|entry| entry.disable(channels));
     }
 }
 
@@ -59,23 +65,24 @@ fn registry() -> &'static Registry {
 
 impl Registry {
     fn read() -> Self {
-        let mut events = Vec::new();
-        let mut guards = Vec::new();
+        let mut found = Vec::new();
+        let mut gates = Vec::new();
         for (entry, callsite) in entry::all() {
             match callsite {
-                Callsite::Event(event, word) => events.push((event, word, entry)),
-                Callsite::Guard(name, word) => guards.push((name, word)),
+                Callsite::Event(event) => found.push((event, entry)),
+                Callsite::Gate(source) => gates.push((source.event, entry)),
+                Callsite::NamedGate(name) => gates.push((name, entry)),
                 Callsite::AttachOnlyWhenAsked => {}
             }
         }
-        events.sort_unstable_by_key(|&(event, ..)| event);
+        found.sort_unstable_by_key(|&(event, _)| event);
 
         let mut registry = Registry {
             events: Vec::new(),
-            callsites: Vec::new(),
-            guards: Vec::new(),
+            emitters: Vec::new(),
+            gates: Vec::new(),
         };
-        for (event, word, entry) in events {
+        for (event, entry) in found {
             if registry.events.last() != Some(&event) {
                 if registry.events.len() == MAX_EVENTS {
                     // There are no more ids: the events that sort last stay disabled.
@@ -84,15 +91,16 @@ impl Registry {
                 registry.events.push(event);
             }
             entry.set_id((registry.events.len() - 1) as u16);
-            registry.callsites.push(word);
+            registry.emitters.push(entry);
         }
-        guards.retain(|(name, _)| {
-            registry
-                .events
-                .binary_search_by_key(name, |e| e.full_name())
-                .is_ok()
-        });
-        registry.guards = guards.into_iter().map(|(_, word)| word).collect();
+        gates.retain(|(name, _)| registry.has_event(name));
+        registry.gates = gates.into_iter().map(|(_, entry)| entry).collect();
         registry
+    }
+
+    fn has_event(&self, name: &str) -> bool {
+        self.events
+            .binary_search_by(|event| event.source.event.cmp(name))
+            .is_ok()
     }
 }

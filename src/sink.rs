@@ -20,17 +20,18 @@ thread_local! {
     static LISTENING: RefCell<Option<Vec<Record>>> = const { RefCell::new(None) };
 }
 
-/// What [`crate::emit::record`] is outside of tests.
-pub(crate) fn record(id: u16, _channels: u32, bytes: usize, write: impl FnOnce(&mut Writer<'_>)) {
+/// Takes an event, if this thread listens; otherwise it goes the usual way.
+pub(crate) fn record(id: u16, bytes: usize, write: &impl Fn(&mut Writer<'_>)) -> bool {
     LISTENING.with_borrow_mut(|records| {
-        let Some(records) = records else { return };
+        let Some(records) = records else { return false };
         let mut payload = vec![0xaa; bytes];
         // SAFETY: the vector outlives the writer and is not used meanwhile.
         let mut writer = unsafe { Writer::new(payload.as_mut_ptr(), bytes) };
         write(&mut writer);
         assert_eq!(writer.left(), 0, "measured larger than written");
         records.push(Record { id, payload });
-    });
+        true
+    })
 }
 
 /// Enables all events, and collects those that `emit` emits on this thread.

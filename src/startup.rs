@@ -5,9 +5,11 @@
 //!                          └─ else                attach, if a consumer is there
 //!   … other constructors ─▶ main
 //! ```
-//! Every executable and every library with this crate in it has a constructor of its own, which serves its own callsites.
+//! Every executable and every library with this crate in it has a constructor of its own,
+//! which serves its own callsites.
 //!
-//! Invariant: the environment of a program that runs with other rights than its caller's (`AT_SECURE`) is not looked at.
+//! Invariant: the environment of a program that runs with other rights than its caller's
+//! (`AT_SECURE`) is not looked at.
 
 use std::env;
 use std::ffi::{CStr, OsString, c_int};
@@ -23,8 +25,8 @@ pub(crate) type Constructor = extern "C" fn();
 
 /// The loader's way in. Its address marks the callsites that belong to this copy of the crate.
 ///
-/// Its priority is the first that is not reserved (65535 is that of constructors without one), so that those of other
-/// libraries can trace.
+/// Its priority is the first that is not reserved (65535 is that of constructors without
+/// one), so that those of other libraries can trace.
 #[used]
 #[unsafe(link_section = ".init_array.00101")]
 pub(crate) static CONSTRUCTOR: Constructor = start;
@@ -40,7 +42,8 @@ extern "C" fn start() {
     crate::attach::start();
 }
 
-/// The value of an environment variable, unless the program runs with other rights than its caller's.
+/// The value of an environment variable, unless the program runs with other rights than
+/// its caller's.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     if is_secure() { None } else { env::var_os(name) }
 }
@@ -89,7 +92,8 @@ fn exit_now(code: c_int) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Keeps the library that holds this code from being unloaded, once a thread runs in it. An executable needs no such thing.
+/// Keeps the library that holds this code from being unloaded, once a thread runs in it.
+/// An executable needs no such thing.
 ///
 /// Says whether it is pinned now.
 pub(crate) fn pin_library() -> bool {
@@ -101,7 +105,8 @@ pub(crate) fn pin_library() -> bool {
     if !found || info.dli_fname.is_null() {
         return false;
     }
-    // SAFETY: the loader keeps the name as a C string while the library, which this code is in, is loaded.
+    // SAFETY: the loader keeps the name as a C string while the library, which this code
+    // is in, is loaded.
     let name = unsafe { CStr::from_ptr(info.dli_fname) };
     // SAFETY: the name is a C string; with RTLD_NOLOAD nothing is loaded, so no constructor runs.
     let handle = unsafe {

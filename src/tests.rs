@@ -1,18 +1,22 @@
 //! What users see of `trace!`, tested through the macro and an in-memory sink.
+//!
+//! Invariant: a test reads records by the description of their event alone, as a consumer does.
+
+mod events;
+mod fields;
+mod places;
 
 use crate::sink::listen;
-use crate::trace;
 
-#[test]
-fn the_first_events_are_recorded_as_written() {
-    let records = listen(|| {
-        let (id, name) = (7_u64, String::from("Ada"));
-        trace!("test:plain");
-        trace!("test:first", id, who = name, total = 9.5 * 2.0,);
-    });
-    let texts: Vec<_> = records.iter().map(|r| r.text()).collect();
-    assert_eq!(
-        texts,
-        ["", "id: u64 = 7, who: str = \"Ada\", total: f64 = 19"]
-    );
+/// The fields of the events that `emit` emits on this thread, each as `name: type = value, …`.
+fn texts(emit: impl FnOnce()) -> Vec<String> {
+    listen(emit).iter().map(|record| record.text()).collect()
+}
+
+/// The fields of the only event that `emit` emits.
+#[track_caller]
+fn text(emit: impl FnOnce()) -> String {
+    let mut texts = texts(emit);
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    texts.remove(0)
 }

@@ -129,7 +129,8 @@ impl Text {
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        // SAFETY: the first `len` bytes are initialised: `push` is all that adds to `len`, and only `cut` takes away.
+        // SAFETY: the first `len` bytes are initialised: `push` is all that adds to
+        // `len`, and only `cut` takes away.
         unsafe { self.bytes[..self.len].assume_init_ref() }
     }
 
@@ -143,7 +144,8 @@ impl Text {
         CUT.fetch_add(1, Ordering::Relaxed);
         self.is_cut = true;
         let room = self.len.min(FORMATTED_BYTES - MARK.len());
-        // Only whole pieces of `str` came in, and the last at a boundary, so this ends after three steps at most.
+        // Only whole pieces of `str` came in, and the last at a boundary, so this ends
+        // after three steps at most.
         let continues = |byte: &MaybeUninit<u8>| {
             // SAFETY: below `len`, as in `as_bytes`.
             let byte = unsafe { byte.assume_init() };

@@ -4,8 +4,9 @@
 //!   compile time                       when somebody asks
 //!   Type::Sequence(&<u16>::TYPE) ───▶  FieldType::Sequence { element: Unsigned { bits: 16 } }
 //! ```
-//! A callsite's types are inferred, so they are known only to its generic code; constants of a trait let that code
-//! describe itself without running, allocating or registering anything.
+//! A callsite's types are inferred, so they are known only to its generic code; constants
+//! of a trait let that code describe itself without running, allocating or registering
+//! anything.
 //!
 //! Invariant: a [`Type`] says exactly how [`Encode`](crate::encode::Encode) lays a value out.
 
@@ -43,7 +44,8 @@ pub enum Types {
     },
 }
 
-/// The names of fields as they stand in the source, each split at its dots: `[["id"], ["self", "who"], ["r#type"]]`.
+/// The names of fields as they stand in the source, each split at its dots: `[["id"],
+/// ["self", "who"], ["r#type"]]`.
 pub type Names = &'static [&'static [&'static str]];
 
 impl Type {

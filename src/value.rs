@@ -5,8 +5,9 @@
 //!   Cow ────┼─▶ &str ─▶ Encode ─▶ record ◀─┤
 //!   Box<str>┘                              └─ Struct ◀── your type, by `repr`
 //! ```
-//! A field is read once, by [`Value::repr`], when its event is enabled: into a built-in type that borrows from it. So callsites
-//! with a `String` and with a `&str` share code, and a user's type is never asked for its size and its bytes apart.
+//! A field is read once, by [`Value::repr`], when its event is enabled: into a built-in
+//! type that borrows from it. So callsites with a `String` and with a `&str` share code,
+//! and a user's type is never asked for its size and its bytes apart.
 //!
 //! Invariant: `repr` is called once for each field of an enabled event, in the order of the fields.
 

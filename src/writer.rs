@@ -6,10 +6,12 @@
 //!   └────────┴─────────▲────────────────────┴─────────┘
 //!                      next
 //! ```
-//! The size of a record is known before it is reserved, so a write that does not fit is a fault of this library; it is
-//! refused all the same. Where sizes are constants the checks are too, and nothing of them is left in the program.
+//! The size of a record is known before it is reserved, so a write that does not fit is a
+//! fault of this library; it is refused all the same. Where sizes are constants the
+//! checks are too, and nothing of them is left in the program.
 //!
-//! Invariant: `next..next + left` is reserved for this writer alone, and nothing outside it is ever written.
+//! Invariant: `next..next + left` is reserved for this writer alone, and nothing outside
+//! it is ever written.
 
 use std::marker::PhantomData;
 use std::ptr;
@@ -26,7 +28,8 @@ impl Writer<'_> {
     /// A writer of the `len` bytes at `start`.
     ///
     /// # Safety
-    /// For as long as the writer lives, `start..start + len` is valid for writes, and nobody else writes or reads it.
+    /// For as long as the writer lives, `start..start + len` is valid for writes, and
+    /// nobody else writes or reads it.
     #[inline(always)]
     pub unsafe fn new(start: *mut u8, len: usize) -> Self {
         Writer {
@@ -49,8 +52,9 @@ impl Writer<'_> {
         if bytes.len() > self.left {
             return self.refuse_slow(bytes.len());
         }
-        // SAFETY: the check leaves `next..next + bytes.len()` inside what is reserved for this writer, and `bytes`
-        // cannot overlap it, since no reference to a record exists.
+        // SAFETY: the check leaves `next..next + bytes.len()` inside what is reserved for
+        // this writer, and `bytes` cannot overlap it, since no reference to a record
+        // exists.
         unsafe {
             ptr::copy_nonoverlapping(bytes.as_ptr(), self.next, bytes.len());
             self.next = self.next.add(bytes.len());
@@ -74,8 +78,8 @@ impl Writer<'_> {
     /// Appends the elements of `values` as they lie in memory.
     #[inline(always)]
     pub(crate) fn put_plain<T: Plain>(&mut self, values: &[T]) {
-        // SAFETY: `Plain` types have neither padding nor interior mutability, so their memory is initialised bytes
-        // for as long as `values` is borrowed.
+        // SAFETY: `Plain` types have neither padding nor interior mutability, so their
+        // memory is initialised bytes for as long as `values` is borrowed.
         let bytes =
             unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) };
         self.put(bytes);

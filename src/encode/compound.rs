@@ -77,7 +77,8 @@ encode!([T: Encode] [T] {
 });
 
 encode!([T: Encode, const N: usize] [T; N] {
-    // Bytes have a length in front even where it is known, since that is how they are shown in hexadecimal.
+    // Bytes have a length in front even where it is known, since that is how they are
+    // shown in hexadecimal.
     const TYPE: Type = if T::IS_BYTE { Type::Bytes } else { Type::Array(N as u32, &T::TYPE) };
 
     #[inline(always)]

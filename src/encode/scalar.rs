@@ -1,6 +1,7 @@
 //! Numbers, `bool`, `char`, durations and addresses.
 //!
-//! Invariant: the sizes here are constants, but for `char`; an optimiser leaves one store of each value.
+//! Invariant: the sizes here are constants, but for `char`; an optimiser leaves one store
+//! of each value.
 
 use std::num::{NonZero, Wrapping};
 use std::ptr::NonNull;

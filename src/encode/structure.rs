@@ -3,8 +3,8 @@
 //! ```text
 //!   Struct<Names, ((((), f64), f64), &str)>       x = 1.0, y = 2.0, label = "home"
 //! ```
-//! Fields are nested pairs, so that there may be any number of them, and the last is the outermost, so that a macro can add
-//! one after the other.
+//! Fields are nested pairs, so that there may be any number of them, and the last is the
+//! outermost, so that a macro can add one after the other.
 //!
 //! Invariant: there are as many names as values.
 

@@ -1,6 +1,7 @@
 //! Strings and paths: their bytes and a NUL.
 //!
-//! Invariant: all of them appear as [`Type::Str`], whatever their encoding; paths that are not UTF-8 keep their bytes.
+//! Invariant: all of them appear as [`Type::Str`], whatever their encoding; paths that
+//! are not UTF-8 keep their bytes.
 
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::path::{Path, PathBuf};
