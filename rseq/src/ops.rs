@@ -18,12 +18,11 @@
 //! Commits have release order: who reads the committed word with acquire order on another
 //! CPU sees the stores before it. On x86-64 every store has it; on aarch64 the commit is an `stlr`.
 
-use core::fmt;
-use core::sync::atomic::AtomicU64;
-
 use crate::arch;
 use crate::registration::Rseq;
 use crate::slot::{CpuId, Slot};
+use crate::sync::AtomicU64;
+use core::fmt;
 
 /// How often [`Rseq::try_local`] starts anew before it gives up. A sequence is a few nanoseconds and a time slice
 /// some milliseconds, so even a second attempt is rare unless somebody steps or signals the thread on purpose.
@@ -157,16 +156,17 @@ impl Rseq {
         arch::compare_and_store(self.offset(), slot, word, expected, new)
     }
 
-    /// If in `slot`, `*word == expected` and `*other == also`: stores `new` to `word`.
+    /// If in `slot`, `*guard == open` and then `*word == expected`: stores `new` to `word`.
     ///
     /// ```text
     /// if area.slot != slot        → Aborted
+    /// if *guard != open           → Mismatch   (acquire)
     /// if *word != expected        → Mismatch
-    /// if *other != also           → Mismatch
     /// *word = new                                        ◀ commit (release)
     /// ```
     ///
-    /// An abort leaves nothing behind.
+    /// An abort leaves nothing behind. The guard is compared first: whoever closes it elsewhere, ends all sequences
+    /// ([`Barrier`](crate::Barrier)), changes the word and opens the guard again, cannot be overtaken.
     ///
     /// # Errors
     /// [`NotDone`]; nothing was stored.
@@ -174,11 +174,11 @@ impl Rseq {
     pub fn compare_both_and_store<S: Slot>(
         self,
         slot: S,
+        (guard, open): (&AtomicU64, u64),
         (word, expected): (&AtomicU64, u64),
-        (other, also): (&AtomicU64, u64),
         new: u64,
     ) -> Result<(), NotDone> {
-        arch::compare_both_and_store(self.offset(), slot, word, expected, other, also, new)
+        arch::compare_both_and_store(self.offset(), slot, guard, open, word, expected, new)
     }
 
     /// If in `slot` and `*word == expected`: does the store `first`, then stores `new`.
@@ -285,7 +285,7 @@ impl Rseq {
     ///
     /// ```text
     /// if area.slot != slot        → Aborted
-    /// if *gate != 0               → Mismatch
+    /// if *gate != 0               → Mismatch   (acquire)
     /// index = *head − 1
     /// if index ≥ links.len()      → Mismatch     (an empty list, 0 − 1, is among these)
     /// next = links[index]

@@ -104,7 +104,8 @@ impl Window {
     ) {
         self.first_lane.store(first_lane, Ordering::Relaxed);
         self.stride.store(stride, Ordering::Relaxed);
-        self.sub_buffer_mask.store(sub_buffer_bytes - 1, Ordering::Relaxed);
+        self.sub_buffer_mask
+            .store(sub_buffer_bytes - 1, Ordering::Relaxed);
         self.lane_mask.store(lane_bytes - 1, Ordering::Relaxed);
     }
 

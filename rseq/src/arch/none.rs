@@ -3,12 +3,11 @@
 //! Reading `cpu_id` always answers "not registered", and every sequence aborts before its first
 //! step, so that all callers take the fallback they have anyway.
 
-use core::sync::atomic::AtomicU64;
-
 use crate::area::CPU_ID_UNINITIALIZED;
 use crate::ops::{Interrupted, NotDone, Store};
 use crate::ring::{Reserved, Window};
 use crate::slot::Slot;
+use crate::sync::AtomicU64;
 
 /// No sequence ever runs.
 pub(crate) const SUPPORTED: bool = false;

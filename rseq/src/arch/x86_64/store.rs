@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   compare_and_store        [word] == expected                     → word = new
-//!   compare_both_and_store   [word] == expected, [other] == also    → word = new
+//!   compare_both_and_store   [guard] == open, [word] == expected    → word = new
 //!   compare_store_store      [word] == expected → first = value     → word = new
 //!   add                                                             → word += delta
 //! ```
@@ -72,18 +72,18 @@ pub(crate) fn compare_and_store<S: Slot>(
 ///
 /// ```text
 /// if area.slot != slot        → aborted
+/// if *guard != open           → mismatch
 /// if *word != expected        → mismatch
-/// if *other != also           → mismatch
 /// *word = new                                        ◀ commit
 /// ```
 #[inline(always)]
 pub(crate) fn compare_both_and_store<S: Slot>(
     offset: isize,
     slot: S,
+    guard: &AtomicU64,
+    open: u64,
     word: &AtomicU64,
     expected: u64,
-    other: &AtomicU64,
-    also: u64,
     new: u64,
 ) -> Result<(), NotDone> {
     // SAFETY: as for `compare_and_store`; both words are borrowed atomics.
@@ -97,11 +97,11 @@ pub(crate) fn compare_both_and_store<S: Slot>(
             "cmp dword ptr fs:[{offset} + {field}], {slot:e}", // still in our slot?
             "jne {aborted}", // [cpu]
             inject!(3),
-            "cmp qword ptr [{word}], {expected}", // still what the caller saw?
-            "jne {mismatch}", // [compare]
+            "cmp qword ptr [{guard}], {open}", // may we?
+            "jne {mismatch}",                  // [guard]
             inject!(4),
-            "cmp qword ptr [{other}], {also}", // and the other?
-            "jne {mismatch}", // [compare other]
+            "cmp qword ptr [{word}], {expected}", // still what the caller saw?
+            "jne {mismatch}",                     // [compare]
             inject!(5),
             "mov qword ptr [{word}], {new}", // [commit]
             "3:",
@@ -113,8 +113,8 @@ pub(crate) fn compare_both_and_store<S: Slot>(
             slot = in(reg) slot.number(),
             word = in(reg) word.as_ptr(),
             expected = in(reg) expected,
-            other = in(reg) other.as_ptr(),
-            also = in(reg) also,
+            guard = in(reg) guard.as_ptr(),
+            open = in(reg) open,
             new = in(reg) new,
             tmp = out(reg) _,
             aborted = label { return Err(NotDone::Aborted) },

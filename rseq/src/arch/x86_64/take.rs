@@ -109,7 +109,7 @@ pub(crate) fn pop_index<S: Slot>(
             "jne {aborted}", // [cpu]
             inject!(3),
             "cmp qword ptr [{gate}], 0", // may we?
-            "jne {mismatch}", // [compare gate]
+            "jne {mismatch}", // [guard]
             inject!(4),
             "mov {tmp}, qword ptr [{head}]",
             "sub {tmp}, 1",
