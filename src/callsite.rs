@@ -18,6 +18,7 @@
 use std::hint;
 use std::marker::PhantomData;
 
+use laneway_control::schema::MAX_DEPTH;
 use laneway_control::{EventSchema, Level};
 
 use crate::entry::{self, Describe};
@@ -114,7 +115,12 @@ fn likely_not(condition: bool) -> bool {
 #[doc(hidden)]
 #[inline(never)]
 pub fn emit<S: Site, F: Fields>(fields: F) {
-    const { assert!(F::TYPES.depth() <= laneway_control::schema::MAX_DEPTH) };
+    const {
+        assert!(
+            F::TYPES.depth() <= MAX_DEPTH,
+            "the types of fields are nested at most 16 deep"
+        );
+    };
     let entry = entry::of::<Inferred<S, F>>();
     let channels = entry.channels();
     let mut scratch = F::Scratch::default();
