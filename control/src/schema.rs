@@ -259,10 +259,18 @@ pub fn encode_schemas(events: &[EventSchema]) -> Result<Vec<u8>, Error> {
             events: events.len() as u64,
         });
     }
+    let mut bytes = codec::encode(&(events.len() as u64), MAX_EVENT_BYTES)?;
     for (id, event) in events.iter().enumerate() {
         check(id, event)?;
+        bytes.extend(codec::encode(event, MAX_EVENT_BYTES)?);
     }
-    codec::encode(&events, MAX_SCHEMA_BYTES)
+    if bytes.len() > MAX_SCHEMA_BYTES {
+        return Err(Error::TooLong {
+            bytes: bytes.len() as u64,
+            limit: MAX_SCHEMA_BYTES,
+        });
+    }
+    Ok(bytes)
 }
 
 /// Reads what [`encode_schemas`] wrote, without trust: memory and depth are bounded whatever the bytes are.
