@@ -20,11 +20,22 @@
 #[path = "x86_64/mod.rs"]
 mod imp;
 
-#[cfg(not(all(
-    target_arch = "x86_64",
-    target_pointer_width = "64",
+#[cfg(all(
+    target_arch = "aarch64",
+    target_endian = "little",
     not(any(miri, loom))
-)))]
+))]
+#[path = "aarch64/mod.rs"]
+mod imp;
+
+#[cfg(any(
+    miri,
+    loom,
+    not(any(
+        all(target_arch = "x86_64", target_pointer_width = "64"),
+        all(target_arch = "aarch64", target_endian = "little"),
+    ))
+))]
 #[path = "none.rs"]
 mod imp;
 

@@ -87,6 +87,7 @@ fn handler_counter() -> &'static crate::Counter {
 
 /// Makes SIGTRAP and SIGUSR1 run `on_signal`.
 fn install_handlers() {
+    type Handler = extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::ucontext_t);
     static ONCE: Once = Once::new();
     handler_counter();
     ONCE.call_once(|| {
@@ -94,8 +95,8 @@ fn install_handlers() {
             // SAFETY: a handler that only uses what may be used in one: atomics and sequences.
             unsafe {
                 let mut action: libc::sigaction = std::mem::zeroed();
-                action.sa_sigaction = on_signal as extern "C" fn(libc::c_int) as usize;
-                action.sa_flags = libc::SA_RESTART;
+                action.sa_sigaction = on_signal as Handler as usize;
+                action.sa_flags = libc::SA_RESTART | libc::SA_SIGINFO;
                 libc::sigaction(signal, &raw const action, std::ptr::null_mut());
             }
         }
@@ -103,31 +104,53 @@ fn install_handlers() {
 }
 
 /// Runs a sequence of its own on top of the interrupted one.
-extern "C" fn on_signal(signal: libc::c_int) {
-    if signal == libc::SIGTRAP {
-        TRAPS.fetch_add(1, Relaxed);
-        // Otherwise the handler's own sequence would trap in turn, and so on for ever.
-        let own = arch::own_offset();
-        // SAFETY: this thread's words for it.
-        unsafe {
-            let saved = [
-                arch::load::<{ field(1) }>(own),
-                arch::load::<{ field(2) }>(own),
-                arch::load::<{ field(3) }>(own),
-                arch::load::<{ field(4) }>(own),
-            ];
-            for point in 1..=4 {
-                inject_at(point, Inject::Nothing);
-            }
-            handler_counter().add(1);
-            arch::store::<{ field(1) }>(own, saved[0]);
-            arch::store::<{ field(2) }>(own, saved[1]);
-            arch::store::<{ field(3) }>(own, saved[2]);
-            arch::store::<{ field(4) }>(own, saved[3]);
-        }
-    } else {
+extern "C" fn on_signal(signal: libc::c_int, _: *mut libc::siginfo_t, at: *mut libc::ucontext_t) {
+    if signal != libc::SIGTRAP {
         handler_counter().add(1);
+        return;
     }
+    TRAPS.fetch_add(1, Relaxed);
+    // SAFETY: the context is the kernel's, for us to change.
+    unsafe { step_over(at) };
+    // Otherwise the handler's own sequence would trap in turn, and so on for ever. An `add` has the points 1 to 4.
+    let own = arch::own_offset();
+    // SAFETY: this thread's words for it.
+    let saved = unsafe {
+        [
+            arch::load::<{ field(1) }>(own),
+            arch::load::<{ field(2) }>(own),
+            arch::load::<{ field(3) }>(own),
+            arch::load::<{ field(4) }>(own),
+        ]
+    };
+    (1..=4).for_each(|point| inject_at(point, Inject::Nothing));
+    handler_counter().add(1);
+    // SAFETY: as above.
+    unsafe {
+        arch::store::<{ field(1) }>(own, saved[0]);
+        arch::store::<{ field(2) }>(own, saved[1]);
+        arch::store::<{ field(3) }>(own, saved[2]);
+        arch::store::<{ field(4) }>(own, saved[3]);
+    }
+}
+
+/// Goes on behind the trap. x86-64 does so by itself; aarch64 would run into the same `brk` again, unless
+/// the kernel has already set the thread to the abort handler.
+///
+/// # Safety
+/// `at` is the context that a signal handler was given.
+unsafe fn step_over(at: *mut libc::ucontext_t) {
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: the context is the caller's; the program counter leads to an instruction.
+    unsafe {
+        const BRK_0: u32 = 0xd420_0000;
+        let pc = &mut (*at).uc_mcontext.pc;
+        if (*pc as *const u32).read() == BRK_0 {
+            *pc += 4;
+        }
+    }
+    #[cfg(not(target_arch = "aarch64"))]
+    let _ = at;
 }
 
 /// Lets this thread run on one CPU only. (Tests may; the library never does.)
