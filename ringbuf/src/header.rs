@@ -1,16 +1,18 @@
 //! The eight bytes that begin every record, and the byte that ends it.
 //!
 //! ```text
-//!  0        32        48            62  63
-//!  ├─ clock ─┼─── id ──┼─── words ───┼─e─┼─b─┤ [clock u64, if e] context payload pad.. n
+//!  0        32      46  47  48      64
+//!  ├─ clock ─┼─ words ─┼e┼b┼── id ──┤ [clock u64, id u16, if e]  content  pad.. n
 //! ```
 //! * `clock`: low half of the trace clock.
-//! * `id`: the producer slot while the record is busy, then the event id.
-//! * `words`: length of the record in 8-byte words, header included; 0 in a
-//!   padding record, which reaches to the end of its sub-buffer.
-//! * `e`: extended, the whole 64-bit clock follows. Needed where the upper half of the
-//!   clock is not that of the record before.
+//! * `words`: length of the record in 8-byte words, header included; 0 in a padding
+//!   record, which reaches to the end of its sub-buffer.
+//! * `e`: extended, the whole clock follows, and the id once more. Needed where the upper
+//!   half of the clock is not that of the record before.
 //! * `b`: busy, not yet published.
+//! * `id`: the producer slot while the record is busy, then the event id. It stands last
+//!   because readers of CTF take the last id of an event's header for the event's, and
+//!   is repeated because they meet the extension before it.
 //!
 //! The last byte of a record says how many bytes of padding it ends with, itself
 //! included (1..=8). CTF wants a packet's content to end exactly where its last
@@ -27,11 +29,14 @@ pub const HEADER_BYTES: usize = 8;
 /// The longest record, in bytes: what 14 bits of words can say.
 pub const MAX_RECORD_BYTES: usize = ((1 << WORDS_BITS) - 1) * 8;
 
+/// Bytes between the header and the content of an extended record: clock and id.
+pub(crate) const EXTENSION_BYTES: usize = 10;
+
 const WORDS_BITS: u32 = 14;
-const ID_SHIFT: u32 = 32;
-const WORDS_SHIFT: u32 = 48;
-const EXTENDED: u64 = 1 << 62;
-const BUSY: u64 = 1 << 63;
+const WORDS_SHIFT: u32 = 32;
+const ID_SHIFT: u32 = 48;
+const EXTENDED: u64 = 1 << 46;
+const BUSY: u64 = 1 << 47;
 
 /// The event id of a padding record.
 pub const PADDING_ID: u16 = u16::MAX;
@@ -109,11 +114,10 @@ impl Header {
 /// the start.
 #[inline(always)]
 pub(crate) fn publish(half: &AtomicU32, bytes: usize, event: u16, extended: bool) {
-    let form = (extended as u32) << (62 - 32);
-    let words = ((bytes / 8) as u32) << (WORDS_SHIFT - 32);
+    let header = Header::busy(bytes, event, extended).upper() & !((BUSY >> 32) as u32);
     // SYNC(publish): pairs with the Acquire load in `Records::peek`; whoever
     // sees busy cleared sees the record's bytes.
-    half.store(event as u32 | words | form, Ordering::Release);
+    half.store(header, Ordering::Release);
 }
 
 /// Bytes of a record that holds `content` bytes after its header.

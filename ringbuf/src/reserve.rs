@@ -16,16 +16,13 @@
 
 use crate::channel::Channel;
 use crate::counter::{self, Lap};
-use crate::header::{self, HEADER_BYTES, MAX_RECORD_BYTES};
+use crate::header::{self, EXTENSION_BYTES, HEADER_BYTES, MAX_RECORD_BYTES};
 use crate::lane;
 use crate::layout::{LaneControl, SubBuffer};
 use laneway_rseq::CpuId;
 use laneway_rseq::ring::{self, Reserved};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-/// Bytes of the clock that follows an extended header.
-pub(crate) const CLOCK_BYTES: usize = 8;
 
 /// In `Reserved::cpu`: the lane has no CPU of its own, so every count is remote.
 pub(crate) const NO_CPU: CpuId = CpuId(u32::MAX);
@@ -152,9 +149,13 @@ impl Record {
     /// First byte behind the header.
     #[inline(always)]
     pub(crate) fn content(&self) -> NonNull<u8> {
-        let clock = if self.extended { CLOCK_BYTES } else { 0 };
         // SAFETY: the record is longer than its header, and not at address 0.
-        unsafe { NonNull::new_unchecked(self.place.record.add(HEADER_BYTES + clock)) }
+        unsafe { NonNull::new_unchecked(self.place.record.add(self.header_bytes())) }
+    }
+
+    #[inline(always)]
+    fn header_bytes(&self) -> usize {
+        HEADER_BYTES + if self.extended { EXTENSION_BYTES } else { 0 }
     }
 
     /// Makes the record, of which `content` bytes were written, the reader's.
@@ -163,11 +164,15 @@ impl Record {
     /// The record is this thread's, and not published.
     #[inline(always)]
     pub(crate) unsafe fn publish(&self, event: u16, content: usize) {
-        let clock = if self.extended { CLOCK_BYTES } else { 0 };
-        let padding = self.bytes - HEADER_BYTES - clock - content;
+        let padding = self.bytes - self.header_bytes() - content;
         debug_assert!((1..=8).contains(&padding), "{padding} bytes of padding");
-        // SAFETY: the last byte, and the upper half of the header, of our record.
+        // SAFETY: the last byte, the second id, and the upper half of the header, of our
+        // record.
         unsafe {
+            if self.extended {
+                let again = self.place.record.add(HEADER_BYTES + 8).cast::<u16>();
+                again.write_unaligned(event);
+            }
             *self.place.record.add(self.bytes - 1) = padding as u8;
             let upper = if cfg!(target_endian = "little") { 4 } else { 0 };
             let half = &*self.place.record.add(upper).cast::<AtomicU32>();

@@ -17,10 +17,10 @@
 
 use crate::channel::{Channel, User};
 use crate::clock;
-use crate::header::{self, Header, MAX_RECORD_BYTES, PADDING_ID};
+use crate::header::{self, EXTENSION_BYTES, Header, MAX_RECORD_BYTES, PADDING_ID};
 use crate::lane::{Lane, LostCause};
 use crate::layout::SubBuffer;
-use crate::reserve::{CLOCK_BYTES, Record};
+use crate::reserve::Record;
 use laneway_rseq::ring::Reserved;
 use laneway_rseq::{CpuId, NotDone, Rseq, Store};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -56,8 +56,8 @@ impl Wish {
     /// records whose clocks had `epoch` as upper half.
     pub(crate) fn size(self, now: u64, epoch: u64) -> (usize, bool) {
         let extended = now >> 32 != epoch;
-        let clock = if extended { CLOCK_BYTES } else { 0 };
-        (header::record_bytes(self.content + clock), extended)
+        let extension = if extended { EXTENSION_BYTES } else { 0 };
+        (header::record_bytes(self.content + extension), extended)
     }
 }
 
@@ -68,7 +68,7 @@ impl Channel {
         let user = self.enter()?;
         let geometry = user.memory.geometry();
         let wish = Wish { content };
-        let longest = header::record_bytes(content.checked_add(CLOCK_BYTES)?);
+        let longest = header::record_bytes(content.checked_add(EXTENSION_BYTES)?);
         let (mut aborts, mut deadline) = (0, None);
         for _ in 0..MAX_STEPS {
             let cpu = self.current_cpu(geometry.lanes(), aborts);

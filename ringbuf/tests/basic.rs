@@ -116,9 +116,9 @@ fn a_record_of_the_largest_size_fits() {
             geometry(1 << 18, 2),
             settings(WhenFull::Discard, rseq),
         );
-        // Header, emitter and number, one byte of padding at least; and room for a
-        // whole clock.
-        let filler = MAX_RECORD_BYTES - 8 - 12 - 1 - 8 - 7;
+        // Header, emitter and number, one byte of padding at least; and room for an
+        // extension.
+        let filler = MAX_RECORD_BYTES - 8 - 12 - 1 - 10 - 7;
         assert!(emit(&channel, 1, 1, filler));
         let mut checker = Checker::default();
         checker.drain(&mut reader, true);

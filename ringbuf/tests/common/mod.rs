@@ -105,7 +105,9 @@ impl Checker {
             let mut payload = at + 8;
             let now = if header.is_extended() {
                 self.extended += 1;
-                payload += 8;
+                payload += 10;
+                let again = u16::from_le_bytes([self.bytes[at + 16], self.bytes[at + 17]]);
+                assert_eq!(again, header.id(), "the id behind the clock");
                 word(&self.bytes, at + 8)
             } else {
                 let now = clock & !0xffff_ffff | u64::from(header.clock_low());
