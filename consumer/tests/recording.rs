@@ -132,7 +132,7 @@ fn a_lane_that_only_lost_events_has_a_stream_that_says_so() {
     let recording = record(Options::default());
     let application = Application::start(&recording.meeting, "big", 1);
     let too_large = 8192; // more than a sub-buffer
-    assert!(application.channel.reserve(too_large).is_none());
+    assert!(!application.channel.record(0, too_large, |_| {}));
     drop(application);
     let summary = recording.consumer.finish();
     assert_eq!(summary.total.lost.too_large, 1);

@@ -22,10 +22,21 @@ pub(crate) fn code_or(result: anyhow::Result<u8>, failure: u8) -> ExitCode {
         Ok(code) => code.into(),
         Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("laneway: {e:#}");
+            eprintln!("laneway: {}", sentence(&e));
             failure.into()
         }
     }
+}
+
+/// An error and its causes, each said once: many errors name their cause themselves.
+fn sentence(e: &anyhow::Error) -> String {
+    let mut text = e.to_string();
+    for cause in e.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// The code of a program that ended with `status`.
@@ -55,6 +66,16 @@ fn is_broken_pipe(e: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = std::io::Error::other("disk full");
+        let told = anyhow::Error::new(cause).context("cannot write x: disk full");
+        assert_eq!(sentence(&told), "cannot write x: disk full");
+        let cause = std::io::Error::other("disk full");
+        let untold = anyhow::Error::new(cause).context("cannot write x");
+        assert_eq!(sentence(&untold), "cannot write x: disk full");
+    }
 
     #[test]
     fn a_program_killed_by_a_signal_counts_from_128() {

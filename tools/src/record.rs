@@ -218,16 +218,16 @@ fn nothing_attached(summary: &Summary, program: &std::ffi::OsStr) -> Option<Stri
     }
     text += &match elf::look_up(program).map(|path| elf::inspect(&path)) {
         Some(Ok(binary)) if binary.has_callsites => format!(
-            "  {name} has events, but did not reach this consumer. It may have cleared its environment, run with other \n  \
-             rights (setuid), ended in a constructor, or have no access to /tmp.\n"
+            "  {name} has events, but did not reach this consumer: it may clear its environment, run with other rights\n  \
+             (setuid), or have been built with another version of laneway\n"
         ),
         Some(Ok(_)) => format!(
-            "  {name} contains no `trace!`. Add `laneway` to its dependencies and a `trace!(\"name:event\")` to its code;\n  \
-             a library that it loads only when it runs would be recorded, too.\n"
+            "  {name} contains no `trace!`, and nothing that it ran or loaded emitted an event: add `laneway` to its\n  \
+             dependencies and `trace!(\"name:event\")` to its code\n"
         ),
-        _ => format!(
-            "  {name} is no ELF program, such as a script; what it runs did not emit any event.\n"
-        ),
+        _ => {
+            format!("  {name} is a script or the like, and nothing that it ran emitted an event\n")
+        }
     };
     Some(text)
 }

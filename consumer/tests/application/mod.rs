@@ -64,7 +64,7 @@ impl Application {
         let channel = Box::new(Channel::new());
         let settings = ChannelSettings {
             when_full: WhenFull::Discard,
-            clock: clock::ClockKind::Monotonic,
+            clock: clock::ClockKind::best(),
             slot: 1,
             rseq: true,
         };
@@ -84,9 +84,7 @@ impl Application {
     /// Emits events without fields.
     pub fn emit(&self, events: u64) {
         for _ in 0..events {
-            if let Some(reservation) = self.channel.reserve(0) {
-                reservation.commit(0, 0);
-            }
+            self.channel.record(0, 0, |_| {});
         }
     }
 
@@ -110,7 +108,10 @@ pub fn hello(name: &str, channel: ChannelConfig) -> ToConsumer {
         name: name.into(),
         version: "0.1.0".into(),
         rseq: Rseq::Active,
-        clock: ClockKind::Monotonic,
+        clock: match clock::ClockKind::best() {
+            clock::ClockKind::Tsc => ClockKind::Tsc,
+            clock::ClockKind::Monotonic => ClockKind::Monotonic,
+        },
         allow_block: false,
         lost_before_attach: 0,
         channel,
