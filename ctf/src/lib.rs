@@ -5,9 +5,16 @@
 //!  metadata ◀─▶│ tsdl (CTF 1.8)                                      │
 //!              └──────────────────────────────────────────────────────┘
 //!  packets  ◀── lane: the layout in which ring buffer records become a stream
+//!           ──▶ read: traces, streams, events, fields ──▶ text
 //! ```
 #![forbid(unsafe_code)]
 
+mod error;
 pub mod lane;
+pub mod metadata;
 pub mod model;
+pub mod read;
+pub mod text;
 pub mod tsdl;
+
+pub use error::{Damage, Error, MetadataError, Reason};

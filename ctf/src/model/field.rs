@@ -218,6 +218,8 @@ pub struct Integer {
     pub mappings: Option<Mappings>,
     /// What the format uses it for.
     pub roles: Roles,
+    /// TSDL: the clock it is a reading of, if that is not the clock of its stream.
+    pub clock: Option<String>,
 }
 
 impl Integer {
@@ -234,6 +236,7 @@ impl Integer {
             encoding: None,
             mappings: None,
             roles: Roles::NONE,
+            clock: None,
         }
     }
 

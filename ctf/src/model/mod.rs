@@ -24,7 +24,7 @@ pub use field::{
     Selector, StringClass, Structure, Text, VarInteger, Variant, VariantOption,
 };
 pub use shape::Shape;
-pub use uuid::Uuid;
+pub use uuid::{NotAUuid, Uuid};
 
 /// User attributes of a CTF 2 object: JSON, kept as it is.
 pub type Attributes = Option<Box<serde_json::Map<String, serde_json::Value>>>;

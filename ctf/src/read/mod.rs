@@ -1,0 +1,24 @@
+//! Reading traces.
+//!
+//! ```text
+//!  find_traces ─▶ Trace::open ─▶ Reader ─▶ Item::Event ─▶ Event::visit ─▶ your Visitor
+//!                  metadata       merges    lazily          fields
+//! ```
+
+mod bits;
+mod count;
+mod node;
+mod plan;
+mod program;
+mod reader;
+mod source;
+mod stream;
+mod trace;
+mod visit;
+
+pub use count::Counts;
+pub use reader::{Event, Item, Loss, Lost, Notice, Reader, Stream};
+pub use source::Source;
+pub use stream::Packet;
+pub use trace::{StreamFiles, Trace, find_traces};
+pub use visit::Visitor;

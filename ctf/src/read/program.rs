@@ -1,0 +1,502 @@
+//! Nodes as a list of steps that goes past fields as fast as they can be gone past.
+//!
+//! ```text
+//!  { u32 a; u64 b; u32 _n; u16 items[_n]; string s; u8 c[6] }
+//!     ─▶  align 8 · skip 96 · number → slot 0 · repeat slot 0 × 16 bits · string · skip 48
+//! ```
+//! What nobody needs is merged into skips. What somebody needs is read: lengths and selectors go to slots, and fields
+//! with a role go to a [`Sink`]. Going past an event this way finds its end; its fields are decoded only when somebody
+//! asks for them.
+//!
+//! Invariant: a program ends at the very bit where visiting the same node would.
+
+use std::cell::Cell;
+
+use super::bits::{Cursor, Leb128, Read, Short, sign_extend};
+use super::node::{ArrayNode, Count, Node, OptionNode, Slot, selected};
+use crate::model::{Encoding, Integer, Range, Role, Roles};
+
+/// A step.
+#[derive(Debug)]
+enum Op {
+    Align(u32),
+    Skip(u64),
+    /// A number for a slot.
+    Save {
+        read: Read,
+        slot: Slot,
+        sign: Option<u32>,
+    },
+    /// A number with a role.
+    Role {
+        read: Read,
+        bits: u32,
+        roles: Roles,
+        slot: Option<Slot>,
+    },
+    Leb128 {
+        signed: bool,
+        roles: Roles,
+        slot: Option<Slot>,
+    },
+    String(usize),
+    /// This many times these bits.
+    Bits {
+        count: Count,
+        each: u64,
+    },
+    Repeat {
+        count: Count,
+        body: Box<[Op]>,
+    },
+    Switch {
+        selector: Slot,
+        signed: bool,
+        options: Box<[Choice]>,
+    },
+    /// The body, if the selector is not 0.
+    If {
+        selector: Slot,
+        body: Box<[Op]>,
+    },
+    /// The next byte of a UUID.
+    Uuid,
+}
+
+/// The steps to take for these values of a selector.
+type Choice = (Box<[Range]>, Box<[Op]>);
+
+/// The steps past a scope.
+#[derive(Debug, Default)]
+pub(crate) struct Program {
+    ops: Box<[Op]>,
+}
+
+/// Why a program stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The bytes at hand end before the fields do.
+    Short,
+    /// No option of a variant is for the value of its selector.
+    NoOption(i128),
+    /// A variable-length integer is longer than 64 bits.
+    TooLarge,
+}
+
+impl From<Short> for Stop {
+    #[inline(always)]
+    fn from(_: Short) -> Self {
+        Stop::Short
+    }
+}
+
+impl From<Leb128> for Stop {
+    fn from(error: Leb128) -> Self {
+        match error {
+            Leb128::Short => Stop::Short,
+            Leb128::TooLarge => Stop::TooLarge,
+        }
+    }
+}
+
+/// Takes the fields that have a role.
+pub(crate) trait Sink {
+    /// A number of `bits` bits.
+    fn number(&mut self, value: u64, bits: u32, roles: Roles);
+    /// A byte of the trace's UUID.
+    fn uuid(&mut self, byte: u8);
+}
+
+/// Takes nothing.
+pub(crate) struct Nothing;
+
+impl Sink for Nothing {
+    #[inline(always)]
+    fn number(&mut self, _: u64, _: u32, _: Roles) {}
+    #[inline(always)]
+    fn uuid(&mut self, _: u8) {}
+}
+
+impl Program {
+    /// The steps past these nodes, one behind the other. `aligned` is what the position before them is known to be a
+    /// multiple of, in bits; with `roles`, fields that have one are read.
+    pub(crate) fn new<'a>(
+        nodes: impl IntoIterator<Item = &'a Node>,
+        aligned: u32,
+        roles: bool,
+    ) -> Self {
+        let mut builder = Builder {
+            ops: Vec::new(),
+            known: aligned,
+            roles,
+        };
+        for node in nodes {
+            builder.node(node);
+        }
+        Program {
+            ops: builder.ops.into(),
+        }
+    }
+
+    /// Goes past the fields.
+    #[inline]
+    pub(crate) fn run(
+        &self,
+        cursor: &mut Cursor<'_>,
+        slots: &[Cell<u64>],
+        sink: &mut impl Sink,
+    ) -> Result<(), Stop> {
+        run(&self.ops, cursor, slots, sink)
+    }
+}
+
+#[inline]
+fn run(
+    ops: &[Op],
+    cursor: &mut Cursor<'_>,
+    slots: &[Cell<u64>],
+    sink: &mut impl Sink,
+) -> Result<(), Stop> {
+    for op in ops {
+        match op {
+            Op::Align(align) => cursor.align(*align),
+            Op::Skip(bits) => cursor.skip(*bits)?,
+            Op::Save { read, slot, sign } => {
+                let value = cursor.number(*read)?;
+                let value = match sign {
+                    Some(bits) => sign_extend(value, *bits) as u64,
+                    None => value,
+                };
+                slots[*slot as usize].set(value);
+            }
+            Op::Role {
+                read,
+                bits,
+                roles,
+                slot,
+            } => {
+                let value = cursor.number(*read)?;
+                if let Some(slot) = slot {
+                    slots[*slot as usize].set(value);
+                }
+                sink.number(value, *bits, *roles);
+            }
+            Op::Leb128 {
+                signed,
+                roles,
+                slot,
+            } => {
+                let value = cursor.leb128(*signed)?;
+                if let Some(slot) = slot {
+                    slots[*slot as usize].set(value);
+                }
+                if !roles.is_empty() {
+                    sink.number(value, 64, *roles);
+                }
+            }
+            Op::String(width) => {
+                cursor.string(*width)?;
+            }
+            Op::Bits { count, each } => {
+                cursor.skip(count.get(slots).saturating_mul(*each))?;
+            }
+            Op::Repeat { count, body } => repeat(count.get(slots), body, cursor, slots, sink)?,
+            Op::Switch {
+                selector,
+                signed,
+                options,
+            } => {
+                let value = selected(slots, *selector, *signed);
+                let option = options
+                    .iter()
+                    .find(|(ranges, _)| ranges.iter().any(|range| range.contains(value)));
+                match option {
+                    Some((_, body)) => run_inner(body, cursor, slots, sink)?,
+                    None => return Err(Stop::NoOption(value)),
+                }
+            }
+            Op::If { selector, body } => {
+                if slots[*selector as usize].get() != 0 {
+                    run_inner(body, cursor, slots, sink)?;
+                }
+            }
+            Op::Uuid => sink.uuid(cursor.number(Read::U8)? as u8),
+        }
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn run_inner(
+    ops: &[Op],
+    cursor: &mut Cursor<'_>,
+    slots: &[Cell<u64>],
+    sink: &mut impl Sink,
+) -> Result<(), Stop> {
+    run(ops, cursor, slots, sink)
+}
+
+fn repeat(
+    count: u64,
+    body: &[Op],
+    cursor: &mut Cursor<'_>,
+    slots: &[Cell<u64>],
+    sink: &mut impl Sink,
+) -> Result<(), Stop> {
+    for _ in 0..count {
+        let before = cursor.at;
+        run_inner(body, cursor, slots, sink)?;
+        // Elements without a bit: however many a hostile length claims, they end here.
+        if cursor.at == before {
+            break;
+        }
+    }
+    Ok(())
+}
+
+struct Builder {
+    ops: Vec<Op>,
+    /// The position is a multiple of this many bits.
+    known: u32,
+    roles: bool,
+}
+
+/// The greatest power of two that divides `bits`.
+fn power_in(bits: u64) -> u32 {
+    match bits {
+        0 => 1 << 31,
+        bits => 1 << bits.trailing_zeros().min(31),
+    }
+}
+
+impl Builder {
+    fn align(&mut self, align: u32) {
+        if align > self.known {
+            self.ops.push(Op::Align(align));
+            self.known = align;
+        }
+    }
+
+    fn skip(&mut self, bits: u64) {
+        self.known = self.known.min(power_in(bits));
+        match self.ops.last_mut() {
+            Some(Op::Skip(before)) => *before = before.saturating_add(bits),
+            _ if bits == 0 => {}
+            _ => self.ops.push(Op::Skip(bits)),
+        }
+    }
+
+    /// An operation that goes past fields of `bits` bits each.
+    fn push(&mut self, op: Op, bits: u64) {
+        self.ops.push(op);
+        self.known = self.known.min(power_in(bits));
+    }
+
+    fn node(&mut self, node: &Node) {
+        match node {
+            Node::Integer(node) => {
+                let class = &node.class;
+                self.align(class.align);
+                self.integer(class, node.read, node.slot);
+            }
+            Node::VarInteger { class, slot } => {
+                self.align(8);
+                let roles = if self.roles { class.roles } else { Roles::NONE };
+                self.push(
+                    Op::Leb128 {
+                        signed: class.signed,
+                        roles,
+                        slot: *slot,
+                    },
+                    8,
+                );
+            }
+            Node::BitArray { class, .. } => {
+                self.align(class.align);
+                self.skip(u64::from(class.bits));
+            }
+            Node::Boolean { align, read, slot } => {
+                self.align(*align);
+                let bits = bits_of(*read);
+                match slot {
+                    Some(slot) => self.push(
+                        Op::Save {
+                            read: *read,
+                            slot: *slot,
+                            sign: None,
+                        },
+                        bits,
+                    ),
+                    None => self.skip(bits),
+                }
+            }
+            Node::Float { align, single, .. } => {
+                self.align(*align);
+                self.skip(if *single { 32 } else { 64 });
+            }
+            Node::String { encoding } => {
+                self.align(8);
+                self.push(Op::String(unit(*encoding)), 8);
+            }
+            Node::Text { length, .. } | Node::Blob { length } => {
+                self.align(8);
+                self.many(*length, 8);
+            }
+            Node::Array(node) => self.array(node),
+            Node::Structure(node) => {
+                self.align(node.align);
+                for (_, field) in &node.fields {
+                    self.node(field);
+                }
+            }
+            Node::Variant {
+                selector,
+                signed,
+                options,
+            } => self.variant(*selector, *signed, options),
+            Node::Optional {
+                selector,
+                signed,
+                ranges,
+                node,
+            } => {
+                let known = self.known;
+                let body = self.nested(known, |inner| inner.node(node));
+                self.known = 1;
+                match ranges {
+                    None => self.ops.push(Op::If {
+                        selector: *selector,
+                        body,
+                    }),
+                    Some(ranges) => {
+                        let all = [Range::new(i128::MIN, i128::MAX)];
+                        let options = [(ranges.clone(), body), (all.into(), Box::default())];
+                        self.ops.push(Op::Switch {
+                            selector: *selector,
+                            signed: *signed,
+                            options: options.into(),
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    fn integer(&mut self, class: &Integer, read: Read, slot: Option<Slot>) {
+        let bits = u64::from(class.bits);
+        // A field of whole bytes may be known to begin with one although its class does not ask for it.
+        let read = match read {
+            Read::Bits {
+                order, reversed, ..
+            } => Read::of(class.bits, order, reversed, self.known >= 8),
+            other => other,
+        };
+        let sign = class.signed.then_some(class.bits);
+        if self.roles && class.roles.has(Role::TraceUuid) {
+            self.push(Op::Uuid, bits);
+        } else if self.roles && !class.roles.is_empty() && !class.signed {
+            self.push(
+                Op::Role {
+                    read,
+                    bits: class.bits,
+                    roles: class.roles,
+                    slot,
+                },
+                bits,
+            );
+        } else if let Some(slot) = slot {
+            self.push(Op::Save { read, slot, sign }, bits);
+        } else {
+            self.skip(bits);
+        }
+    }
+
+    fn many(&mut self, count: Count, each: u64) {
+        match count {
+            Count::Fixed(count) => self.skip(count.saturating_mul(each)),
+            Count::Slot(_) => self.push(Op::Bits { count, each }, each),
+        }
+    }
+
+    fn array(&mut self, node: &ArrayNode) {
+        self.align(node.align);
+        // What one element takes, and whether the next one begins where it ends.
+        let element_align = align_of(&node.element);
+        let body = self.nested(element_align.max(1), |inner| inner.node(&node.element));
+        match body.as_ref() {
+            [] => {}
+            [Op::Skip(bits)] if bits.is_multiple_of(u64::from(element_align)) => {
+                self.many(node.length, *bits)
+            }
+            _ => {
+                // The second element begins anywhere: the body has to align itself.
+                let body = self.nested(1, |inner| inner.node(&node.element));
+                self.known = 1;
+                self.ops.push(Op::Repeat {
+                    count: node.length,
+                    body,
+                });
+            }
+        }
+    }
+
+    fn variant(&mut self, selector: Option<Slot>, signed: bool, options: &[OptionNode]) {
+        let Some(selector) = selector else {
+            return options.iter().for_each(|only| self.node(&only.node));
+        };
+        let known = self.known;
+        let bodies = options.iter().map(|option| {
+            let body = self.nested(known, |inner| inner.node(&option.node));
+            (option.ranges.clone(), body)
+        });
+        let options = bodies.collect();
+        self.known = 1;
+        self.ops.push(Op::Switch {
+            selector,
+            signed,
+            options,
+        });
+    }
+
+    fn nested(&self, known: u32, build: impl FnOnce(&mut Builder)) -> Box<[Op]> {
+        let mut inner = Builder {
+            ops: Vec::new(),
+            known,
+            roles: self.roles,
+        };
+        build(&mut inner);
+        inner.ops.into()
+    }
+}
+
+/// The alignment of a node's first bit.
+pub(crate) fn align_of(node: &Node) -> u32 {
+    match node {
+        Node::Integer(node) => node.class.align,
+        Node::BitArray { class, .. } => class.align,
+        Node::Boolean { align, .. } | Node::Float { align, .. } => *align,
+        Node::VarInteger { .. } | Node::String { .. } | Node::Text { .. } | Node::Blob { .. } => 8,
+        Node::Array(node) => node.align,
+        Node::Structure(node) => node.align,
+        Node::Variant { .. } | Node::Optional { .. } => 1,
+    }
+}
+
+fn bits_of(read: Read) -> u64 {
+    match read {
+        Read::U8 => 8,
+        Read::U16Le | Read::U16Be => 16,
+        Read::U32Le | Read::U32Be => 32,
+        Read::U64Le | Read::U64Be => 64,
+        Read::Bits { bits, .. } => u64::from(bits),
+    }
+}
+
+/// Bytes of a code unit.
+pub(crate) fn unit(encoding: Encoding) -> usize {
+    match encoding {
+        Encoding::Utf8 | Encoding::Ascii => 1,
+        Encoding::Utf16Be | Encoding::Utf16Le => 2,
+        Encoding::Utf32Be | Encoding::Utf32Le => 4,
+    }
+}

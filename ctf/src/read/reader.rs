@@ -1,0 +1,499 @@
+//! Several traces as one sequence of events, in the order of time.
+//!
+//! ```text
+//!  stream 0   ─5──────9────────▶ ┐
+//!  stream 1   ──6─7──────────12─▶ ├─ heap by time of the next event ─▶ 5 6 7 8 9 12
+//!  stream 2   ─────8────────────▶ ┘
+//! ```
+//! Every stream is at its next event, and the stream whose event is the earliest is at the top of a heap. Only that one
+//! is moved on. What else streams come to on their way, losses and damage, is told before the event that follows it.
+//!
+//! Invariant: as long as every stream's events are in order, so is the whole.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use super::source::Source;
+use super::stream::{Packet, Step, StreamReader, probe};
+use super::trace::Trace;
+use super::visit::Visitor;
+use crate::error::{Damage, Error, MetadataError};
+use crate::model::{ClockClass, EventClass, Scope, StreamClass, TraceClass};
+
+/// Bytes to have at hand of all streams together, as a rule.
+const WINDOWS: usize = 64 << 20;
+
+/// Streams whose files are kept open.
+const MAX_OPEN: usize = 256;
+
+/// Reads the events of all streams of some traces in the order of time.
+///
+/// ```no_run
+/// use laneway_ctf::read::{Item, Reader, Trace};
+///
+/// let traces = laneway_ctf::read::find_traces("session")?
+///     .iter()
+///     .map(Trace::open)
+///     .collect::<Result<Vec<_>, _>>()?;
+/// let mut reader = Reader::new(&traces);
+/// while let Some(item) = reader.next_item() {
+///     if let Item::Event(event) = item {
+///         println!("{:?} {}", event.ns(), event.name());
+///     }
+/// }
+/// # Ok::<(), laneway_ctf::Error>(())
+/// ```
+pub struct Reader {
+    streams: Vec<StreamReader>,
+    /// Streams that are at an event: the time, and the index.
+    heap: Vec<(i64, u32)>,
+    /// The stream whose event was handed out last has to be moved on first.
+    moved: bool,
+    pending: VecDeque<Notice>,
+}
+
+/// Something that is no event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Events were lost.
+    Lost(Loss),
+    /// A part of a stream cannot be read.
+    Damage(Box<Damage>),
+}
+
+/// What a stream lost, by its own count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Index of the stream in the reader.
+    pub stream: usize,
+    /// Events or packets.
+    pub what: Lost,
+    /// How many, if that is known.
+    pub count: Option<u64>,
+    /// From when, by the stream's clock.
+    pub begin: Option<u64>,
+    /// Until when.
+    pub end: Option<u64>,
+}
+
+/// What can be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Events.
+    Events,
+    /// Whole packets.
+    Packets,
+}
+
+/// What a reader comes to.
+pub enum Item<'a> {
+    /// An event.
+    Event(Event<'a>),
+    /// Something else.
+    Notice(Notice),
+}
+
+impl Reader {
+    /// A reader at the begin of these traces.
+    #[must_use]
+    pub fn new(traces: &[Trace]) -> Self {
+        let count: usize = traces.iter().map(|trace| trace.streams().len()).sum();
+        let window = (WINDOWS / count.max(1)).clamp(16 << 10, 256 << 10);
+        let mut streams = Vec::with_capacity(count);
+        for trace in traces {
+            for stream in trace.streams() {
+                let files = stream.files.clone();
+                let keep_open = count <= MAX_OPEN;
+                streams.push(StreamReader::new(
+                    trace.shared.clone(),
+                    stream.class,
+                    files,
+                    window,
+                    keep_open,
+                ));
+            }
+        }
+        Reader::of_streams(streams)
+    }
+
+    /// Opens all traces in `path` and below it.
+    ///
+    /// # Errors
+    /// If there is none, or one cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let traces: Result<Vec<_>, _> = super::find_traces(path)?.iter().map(Trace::open).collect();
+        Ok(Reader::new(&traces?))
+    }
+
+    /// A reader of streams that are no files: of each a name, and where its bytes come from.
+    ///
+    /// # Errors
+    /// If the class describes what cannot be decoded. Streams whose first packet makes no sense become notices.
+    pub fn of_sources(
+        class: TraceClass,
+        sources: Vec<(PathBuf, Box<dyn Source>)>,
+    ) -> Result<Self, Error> {
+        let trace = Trace::from_class(Path::new(""), class).map_err(|message| Error::Metadata {
+            path: PathBuf::new(),
+            source: MetadataError::Class(message),
+        })?;
+        let mut streams = Vec::new();
+        let mut refused = Vec::new();
+        for (name, mut source) in sources {
+            match probe(&trace.shared, source.as_mut()) {
+                Ok(None) => {}
+                Ok(Some((class, _))) => {
+                    streams.push(StreamReader::of_source(
+                        trace.shared.clone(),
+                        class,
+                        name,
+                        source,
+                    ));
+                }
+                Err(reason) => refused.push(Notice::Damage(Box::new(Damage {
+                    skipped: source.len().unwrap_or(0),
+                    file: name,
+                    packet: 0,
+                    bit: 0,
+                    field: None,
+                    reason,
+                }))),
+            }
+        }
+        let mut reader = Reader::of_streams(streams);
+        reader.pending.extend(refused);
+        Ok(reader)
+    }
+
+    pub(crate) fn of_streams(streams: Vec<StreamReader>) -> Self {
+        let mut reader = Reader {
+            heap: Vec::with_capacity(streams.len()),
+            streams,
+            moved: false,
+            pending: VecDeque::new(),
+        };
+        for i in 0..reader.streams.len() {
+            if let Some(time) = reader.advance(i) {
+                reader.heap.push((time, i as u32));
+            }
+        }
+        reader.heap.sort_unstable();
+        reader
+    }
+
+    /// The next event, or what else there is to know before it; `None` at the end.
+    pub fn next_item(&mut self) -> Option<Item<'_>> {
+        if self.moved {
+            self.moved = false;
+            self.move_top();
+        }
+        if let Some(notice) = self.pending.pop_front() {
+            return Some(Item::Notice(notice));
+        }
+        let (ns, stream) = *self.heap.first()?;
+        self.moved = true;
+        let index = stream as usize;
+        Some(Item::Event(Event {
+            stream: &self.streams[index],
+            index,
+            ns,
+        }))
+    }
+
+    /// Moves the stream at the top on, and to its new place.
+    #[inline]
+    fn move_top(&mut self) {
+        let Some(&(_, stream)) = self.heap.first() else {
+            return;
+        };
+        match self.advance(stream as usize) {
+            Some(time) => self.heap[0] = (time, stream),
+            None => {
+                self.heap.swap_remove(0);
+            }
+        }
+        self.sift_down();
+    }
+
+    #[inline]
+    fn sift_down(&mut self) {
+        let mut at = 0;
+        loop {
+            let mut least = at;
+            for child in [2 * at + 1, 2 * at + 2] {
+                if self
+                    .heap
+                    .get(child)
+                    .is_some_and(|child| *child < self.heap[least])
+                {
+                    least = child;
+                }
+            }
+            if least == at {
+                return;
+            }
+            self.heap.swap(at, least);
+            at = least;
+        }
+    }
+
+    /// Moves a stream to its next event, whose time this is.
+    #[inline]
+    fn advance(&mut self, index: usize) -> Option<i64> {
+        loop {
+            let stream = &mut self.streams[index];
+            match stream.step() {
+                Ok(Step::Event) => return Some(stream.ns().unwrap_or(i64::MIN)),
+                Ok(Step::Packet) => self.note_losses(index),
+                Ok(Step::End) => return None,
+                Err(damage) => self.pending.push_back(Notice::Damage(damage)),
+            }
+        }
+    }
+
+    #[cold]
+    fn note_losses(&mut self, index: usize) {
+        let stream = &self.streams[index];
+        let losses = losses(index, &stream.packet, stream.previous.as_ref());
+        self.pending
+            .extend(losses.into_iter().flatten().map(Notice::Lost));
+    }
+
+    /// Goes on where the streams ended: something may have been written since.
+    pub fn resume(&mut self) {
+        let ended: Vec<_> = (0..self.streams.len() as u32)
+            .filter(|i| !self.heap.iter().any(|(_, stream)| stream == i))
+            .collect();
+        for i in ended {
+            if let Some(time) = self.advance(i as usize) {
+                self.heap.push((time, i));
+            }
+        }
+        self.heap.sort_unstable();
+    }
+
+    /// The class of the trace that a stream belongs to.
+    #[must_use]
+    pub fn trace_class(&self, stream: usize) -> &TraceClass {
+        &self.streams[stream].shared.class
+    }
+
+    /// The stream of this index.
+    #[must_use]
+    pub fn stream(&self, index: usize) -> Stream<'_> {
+        Stream {
+            reader: &self.streams[index],
+        }
+    }
+
+    /// How many streams there are.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Takes the reader apart into its streams, each with whether it is at an event that nobody has seen, and what
+    /// nobody has been told.
+    pub(crate) fn into_streams(mut self) -> (Vec<(StreamReader, bool)>, VecDeque<Notice>) {
+        if self.moved {
+            self.moved = false;
+            self.move_top();
+        }
+        let mut at_event = vec![false; self.streams.len()];
+        for (_, stream) in &self.heap {
+            at_event[*stream as usize] = true;
+        }
+        (
+            self.streams.into_iter().zip(at_event).collect(),
+            self.pending,
+        )
+    }
+}
+
+/// What was lost between two packets of a stream.
+pub(crate) fn losses(stream: usize, packet: &Packet, before: Option<&Packet>) -> [Option<Loss>; 2] {
+    let since = before.and_then(|before| before.end);
+    let events = match (packet.discarded, before.and_then(|before| before.discarded)) {
+        (Some(now), Some(then)) if now != then => Some(Loss {
+            stream,
+            what: Lost::Events,
+            count: Some(now.wrapping_sub(then)),
+            begin: since,
+            end: packet.end,
+        }),
+        // A counter that does not begin at 0: when and how many is anybody's guess.
+        (Some(now), None) if now != 0 => Some(Loss {
+            stream,
+            what: Lost::Events,
+            count: None,
+            begin: packet.begin,
+            end: packet.end,
+        }),
+        _ => None,
+    };
+    let packets = match (packet.sequence, before.and_then(|before| before.sequence)) {
+        (Some(now), Some(then)) if now.wrapping_sub(then) > 1 => Some(Loss {
+            stream,
+            what: Lost::Packets,
+            count: Some(now.wrapping_sub(then) - 1),
+            begin: since,
+            end: packet.begin,
+        }),
+        _ => None,
+    };
+    [events, packets]
+}
+
+impl StreamReader {
+    /// The time of the event at hand.
+    #[inline]
+    pub(crate) fn ns(&self) -> Option<i64> {
+        self.clock_class()?.ns_from_origin(self.clock)
+    }
+}
+
+/// A stream of a reader.
+#[derive(Clone, Copy)]
+pub struct Stream<'a> {
+    reader: &'a StreamReader,
+}
+
+impl<'a> Stream<'a> {
+    /// The class of its trace.
+    #[must_use]
+    pub fn trace_class(self) -> &'a TraceClass {
+        &self.reader.shared.class
+    }
+
+    /// The directory of its trace.
+    #[must_use]
+    pub fn trace_path(self) -> &'a Path {
+        &self.reader.shared.path
+    }
+
+    /// Its class.
+    #[must_use]
+    pub fn class(self) -> &'a StreamClass {
+        self.reader.stream_class()
+    }
+
+    /// Its clock.
+    #[must_use]
+    pub fn clock(self) -> Option<&'a ClockClass> {
+        self.reader.clock_class()
+    }
+
+    /// The file it is read from now.
+    #[must_use]
+    pub fn file(self) -> &'a Path {
+        self.reader.path()
+    }
+
+    /// The first of its files.
+    #[must_use]
+    pub fn first_file(self) -> &'a Path {
+        self.reader
+            .files
+            .first()
+            .map_or(Path::new(""), |path| path.as_path())
+    }
+
+    /// The packet it is at.
+    #[must_use]
+    pub fn packet(self) -> &'a Packet {
+        &self.reader.packet
+    }
+
+    /// How many packets it has come to, this one included.
+    #[must_use]
+    pub fn packets(self) -> u64 {
+        self.reader.packets
+    }
+}
+
+/// An event at hand.
+#[derive(Clone, Copy)]
+pub struct Event<'a> {
+    stream: &'a StreamReader,
+    index: usize,
+    ns: i64,
+}
+
+impl<'a> Event<'a> {
+    /// The stream it is of.
+    #[must_use]
+    pub fn stream(&self) -> Stream<'a> {
+        Stream {
+            reader: self.stream,
+        }
+    }
+
+    /// The index of that stream in the reader.
+    #[must_use]
+    pub fn stream_index(&self) -> usize {
+        self.index
+    }
+
+    /// Its class.
+    #[must_use]
+    pub fn class(&self) -> &'a EventClass {
+        &self.stream.stream_class().events[self.stream.event.class]
+    }
+
+    /// The index of its class in the stream class.
+    #[must_use]
+    pub fn class_index(&self) -> usize {
+        self.stream.event.class
+    }
+
+    /// The name of its class, empty if it has none.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        self.class().name.as_deref().unwrap_or_default()
+    }
+
+    /// When it happened: nanoseconds since the origin of its clock. `None` if the stream has no clock, or the time does not
+    /// fit.
+    #[must_use]
+    pub fn ns(&self) -> Option<i64> {
+        (self.ns != i64::MIN).then_some(self.ns)
+    }
+
+    /// When it happened, by the clock of its stream.
+    #[must_use]
+    pub fn cycles(&self) -> Option<u64> {
+        self.stream.clock_class().map(|_| self.stream.clock)
+    }
+
+    /// How many bits it takes in its stream, padding before it not included.
+    #[must_use]
+    pub fn bits(&self) -> u64 {
+        self.stream.event.end - self.stream.event.begin
+    }
+
+    /// The packet it is in.
+    #[must_use]
+    pub fn packet(&self) -> &'a Packet {
+        &self.stream.packet
+    }
+
+    /// Whether it has fields in this scope.
+    #[must_use]
+    pub fn has(&self, scope: Scope) -> bool {
+        let (stream, event) = (self.stream.stream_class(), self.class());
+        match scope {
+            Scope::PacketHeader => self.stream.shared.class.packet_header.is_some(),
+            Scope::PacketContext => stream.packet_context.is_some(),
+            Scope::EventHeader => stream.event_header.is_some(),
+            Scope::EventContext => stream.event_context.is_some(),
+            Scope::OwnContext => event.context.is_some(),
+            Scope::Payload => event.payload.is_some(),
+        }
+    }
+
+    /// Decodes the fields of a scope, one after the other. Does nothing if the event has no such scope.
+    pub fn visit(&self, scope: Scope, visitor: &mut (impl Visitor + ?Sized)) {
+        // The event was gone past without an error, and visiting takes the same steps.
+        let _ = self.stream.visit(scope, visitor);
+    }
+}

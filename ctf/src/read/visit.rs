@@ -1,0 +1,276 @@
+//! The fields of a scope, one after the other, to whoever wants them.
+//!
+//! ```text
+//!  { u8 id; u16 _n; string who[_n] }   ─▶   structure(2)
+//!                                             member("id")  unsigned(7)
+//!                                             member("_n")  unsigned(2)
+//!                                             member("who") array(2) element(0) text("a") element(1) text("b") end
+//!                                           end
+//! ```
+//! Text and blobs are slices of the packet: nothing is copied on the way.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+
+use super::bits::Cursor;
+use super::node::{Node, selected, signed_value};
+use super::program::{Stop, align_of, unit};
+use crate::model::{BitArray, Encoding, Integer};
+
+/// Takes the fields of a scope.
+///
+/// Every method has a default that ignores its field, so that a visitor need only know what it looks for.
+#[allow(unused_variables)]
+pub trait Visitor {
+    /// A structure of this many members begins; [`end`](Self::end) ends it.
+    fn structure(&mut self, members: usize) {}
+    /// The next value is that of the structure's member of this name.
+    fn member(&mut self, index: usize, name: &str) {}
+    /// An array of this many elements begins; [`end`](Self::end) ends it.
+    fn array(&mut self, elements: u64) {}
+    /// The next value is this element of the array.
+    fn element(&mut self, index: u64) {}
+    /// A variant begins, whose selected option has this name, or an optional field that is there and has none; one
+    /// value and [`end`](Self::end) follow.
+    fn option(&mut self, name: Option<&str>) {}
+    /// The structure, array or option ends.
+    fn end(&mut self) {}
+    /// An optional field that is not there.
+    fn nothing(&mut self) {}
+    /// An unsigned integer; an enumeration, if its class has mappings.
+    fn unsigned(&mut self, value: u64, class: &Integer) {}
+    /// A signed integer; an enumeration, if its class has mappings.
+    fn signed(&mut self, value: i64, class: &Integer) {}
+    /// A floating point number, of 32 bits in the trace if `single`.
+    fn float(&mut self, value: f64, single: bool) {}
+    /// A truth value.
+    fn boolean(&mut self, value: bool) {}
+    /// Bits that are not a number.
+    fn bits(&mut self, value: u64, class: &BitArray) {}
+    /// Text without its NUL: UTF-8 if the producer kept his word.
+    fn text(&mut self, text: &[u8]) {}
+    /// Bytes.
+    fn blob(&mut self, bytes: &[u8]) {}
+}
+
+/// Visits the fields of `node`.
+pub(crate) fn visit(
+    node: &Node,
+    cursor: &mut Cursor<'_>,
+    slots: &[Cell<u64>],
+    visitor: &mut (impl Visitor + ?Sized),
+) -> Result<(), Stop> {
+    cursor.align(align_of(node));
+    match node {
+        Node::Integer(node) => {
+            let value = cursor.number(node.read)?;
+            let class = &node.class;
+            if class.signed {
+                let value = signed_value(value, class);
+                if let Some(slot) = node.slot {
+                    slots[slot as usize].set(value as u64);
+                }
+                visitor.signed(value, class);
+            } else {
+                if let Some(slot) = node.slot {
+                    slots[slot as usize].set(value);
+                }
+                visitor.unsigned(value, class);
+            }
+        }
+        Node::VarInteger { class, slot } => {
+            let value = cursor.leb128(class.signed)?;
+            if let Some(slot) = slot {
+                slots[*slot as usize].set(value);
+            }
+            match class.signed {
+                true => visitor.signed(value as i64, class),
+                false => visitor.unsigned(value, class),
+            }
+        }
+        Node::BitArray { class, read } => visitor.bits(cursor.number(*read)?, class),
+        Node::Boolean { read, slot, .. } => {
+            let value = cursor.number(*read)?;
+            if let Some(slot) = slot {
+                slots[*slot as usize].set(value);
+            }
+            visitor.boolean(value != 0);
+        }
+        Node::Float { read, single, .. } => {
+            let bits = cursor.number(*read)?;
+            match single {
+                true => visitor.float(f64::from(f32::from_bits(bits as u32)), true),
+                false => visitor.float(f64::from_bits(bits), false),
+            }
+        }
+        Node::String { encoding } => {
+            let text = cursor.string(unit(*encoding))?;
+            visitor.text(&as_utf8(text, *encoding));
+        }
+        Node::Text { length, encoding } => {
+            let text = cursor.bytes(length.get(slots))?;
+            visitor.text(&as_utf8(until_nul(text, unit(*encoding)), *encoding));
+        }
+        Node::Blob { length } => visitor.blob(cursor.bytes(length.get(slots))?),
+        Node::Array(node) => {
+            let length = node.length.get(slots);
+            visitor.array(length);
+            for i in 0..length {
+                visitor.element(i);
+                let before = cursor.at;
+                visit(&node.element, cursor, slots, visitor)?;
+                // As when going past: elements without a bit are not worth showing more than one of.
+                if cursor.at == before {
+                    break;
+                }
+            }
+            visitor.end();
+        }
+        Node::Structure(node) => {
+            visitor.structure(node.fields.len());
+            for (i, (name, field)) in node.fields.iter().enumerate() {
+                visitor.member(i, name);
+                visit(field, cursor, slots, visitor)?;
+            }
+            visitor.end();
+        }
+        Node::Variant {
+            selector,
+            signed,
+            options,
+        } => {
+            let option = match selector {
+                None => options.first().ok_or(Stop::NoOption(0))?,
+                Some(slot) => {
+                    let value = selected(slots, *slot, *signed);
+                    let mut options = options.iter();
+                    let chosen = options
+                        .find(|option| option.ranges.iter().any(|range| range.contains(value)));
+                    chosen.ok_or(Stop::NoOption(value))?
+                }
+            };
+            visitor.option(option.name.as_deref());
+            visit(&option.node, cursor, slots, visitor)?;
+            visitor.end();
+        }
+        Node::Optional {
+            selector,
+            signed,
+            ranges,
+            node,
+        } => {
+            let value = selected(slots, *selector, *signed);
+            let there = match ranges {
+                None => value != 0,
+                Some(ranges) => ranges.iter().any(|range| range.contains(value)),
+            };
+            if there {
+                visitor.option(None);
+                visit(node, cursor, slots, visitor)?;
+                visitor.end();
+            } else {
+                visitor.nothing();
+            }
+        }
+    }
+    Ok(())
+}
+
+fn until_nul(text: &[u8], unit: usize) -> &[u8] {
+    let end = match unit {
+        1 => memchr::memchr(0, text),
+        _ => text
+            .chunks_exact(unit)
+            .position(|unit| unit.iter().all(|&b| b == 0))
+            .map(|at| at * unit),
+    };
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// Text in another encoding as UTF-8; what is no text becomes U+FFFD.
+fn as_utf8(text: &[u8], encoding: Encoding) -> Cow<'_, [u8]> {
+    let utf16 = |unit: fn([u8; 2]) -> u16| {
+        let units = text.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+        char::decode_utf16(units)
+            .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect::<String>()
+    };
+    let utf32 = |unit: fn([u8; 4]) -> u32| {
+        let units = text
+            .chunks_exact(4)
+            .map(|four| unit([four[0], four[1], four[2], four[3]]));
+        units
+            .map(|c| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect::<String>()
+    };
+    let text = match encoding {
+        Encoding::Utf8 | Encoding::Ascii => return Cow::Borrowed(text),
+        Encoding::Utf16Be => utf16(u16::from_be_bytes),
+        Encoding::Utf16Le => utf16(u16::from_le_bytes),
+        Encoding::Utf32Be => utf32(u32::from_be_bytes),
+        Encoding::Utf32Le => utf32(u32::from_le_bytes),
+    };
+    Cow::Owned(text.into_bytes())
+}
+
+/// Where a visit was when it stopped, as `a.b[3].c`.
+#[derive(Default)]
+pub(crate) struct Trail {
+    steps: Vec<Step>,
+}
+
+enum Step {
+    Structure(String),
+    Array(u64),
+    Option,
+}
+
+impl Trail {
+    /// The path so far.
+    pub(crate) fn path(&self) -> String {
+        let mut path = String::new();
+        for step in &self.steps {
+            match step {
+                Step::Structure(name) if path.is_empty() => path.push_str(name),
+                Step::Structure(name) if name.is_empty() => {}
+                Step::Structure(name) => {
+                    path.push('.');
+                    path.push_str(name);
+                }
+                Step::Array(index) => path.push_str(&format!("[{index}]")),
+                Step::Option => {}
+            }
+        }
+        path
+    }
+}
+
+impl Visitor for Trail {
+    fn structure(&mut self, _: usize) {
+        self.steps.push(Step::Structure(String::new()));
+    }
+
+    fn member(&mut self, _: usize, name: &str) {
+        if let Some(Step::Structure(last)) = self.steps.last_mut() {
+            name.clone_into(last);
+        }
+    }
+
+    fn array(&mut self, _: u64) {
+        self.steps.push(Step::Array(0));
+    }
+
+    fn element(&mut self, index: u64) {
+        if let Some(Step::Array(last)) = self.steps.last_mut() {
+            *last = index;
+        }
+    }
+
+    fn option(&mut self, _: Option<&str>) {
+        self.steps.push(Step::Option);
+    }
+
+    fn end(&mut self) {
+        self.steps.pop();
+    }
+}

@@ -1,0 +1,684 @@
+//! Events as the command `babeltrace2` prints them, character by character.
+//!
+//! ```text
+//!  [08:40:03.025798749] (+0.000000450) vm shop:order: { cpu_id = 1 }, { vpid = 30653 }, { id = 1, items = [ [0] = 7 ] }
+//!  └ timestamp           └ delta        └ host └ name   └ packet      └ context          └ payload
+//! ```
+//! What is the same for every event of a class or a packet is made once and copied.
+//!
+//! Reference: babeltrace 2.0.4, component class `sink.text.pretty`.
+
+use super::number::{general, integer, padded, quoted, unsigned};
+use super::time::{ClockFormat, TimeWriter, Zone, babeltrace_ns, seconds};
+use crate::model::{BitArray, EnvValue, FieldClass, Integer, Scope, Structure, TraceClass};
+use crate::read::{Event, Loss, Lost, Packet, Reader, Stream, Visitor};
+
+/// What to print, and how. The default is what `babeltrace2 --clock-gmt` prints.
+#[derive(Clone, Debug)]
+pub struct BabeltraceOptions {
+    /// How times are shown.
+    pub clock: ClockFormat,
+    /// Where times of the day are those of.
+    pub zone: Zone,
+    /// The time since the event before.
+    pub delta: bool,
+    /// Names before values.
+    pub names: Names,
+    /// What of the trace and the event class is shown.
+    pub fields: Fields,
+    /// Colours, as on a terminal.
+    pub color: bool,
+}
+
+/// Where names stand before values.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    /// In payloads.
+    pub payload: bool,
+    /// In contexts.
+    pub context: bool,
+    /// In front of timestamp, host and event name.
+    pub header: bool,
+    /// In front of the scopes.
+    pub scope: bool,
+}
+
+/// What of the trace and the event class is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields {
+    /// The name of the trace.
+    pub trace: bool,
+    /// The host it was made on.
+    pub hostname: bool,
+    /// The domain of the tracer.
+    pub domain: bool,
+    /// The name of the process, if the whole trace is of one.
+    pub procname: bool,
+    /// The id of the process, if the whole trace is of one.
+    pub vpid: bool,
+    /// The log level.
+    pub loglevel: bool,
+    /// The link to the event's model.
+    pub emf: bool,
+}
+
+impl Default for BabeltraceOptions {
+    fn default() -> Self {
+        BabeltraceOptions {
+            clock: ClockFormat::Time,
+            zone: Zone::Utc,
+            delta: true,
+            names: Names {
+                payload: true,
+                context: true,
+                header: false,
+                scope: false,
+            },
+            fields: Fields {
+                trace: false,
+                hostname: true,
+                domain: false,
+                procname: true,
+                vpid: true,
+                loglevel: false,
+                emf: false,
+            },
+            color: false,
+        }
+    }
+}
+
+const BOLD: &str = "\x1b[1m";
+const RESET: &str = "\x1b[0m";
+const CYAN: &str = "\x1b[36m";
+const EVENT: &str = "\x1b[1m\x1b[95m";
+const TIME: &str = "\x1b[1m\x1b[93m";
+const UNKNOWN: &str = "\x1b[1m\x1b[91m";
+
+/// Prints events.
+pub struct Babeltrace {
+    options: BabeltraceOptions,
+    time: TimeWriter,
+    last_ns: Option<i64>,
+    last_cycles: Option<u64>,
+    delta_ns: Option<u64>,
+    delta_cycles: Option<u64>,
+    streams: Vec<StreamTexts>,
+    frames: Vec<Frame>,
+}
+
+/// What is the same for many events of a stream.
+#[derive(Default)]
+struct StreamTexts {
+    /// By event class: from behind the delta to before the first scope.
+    headers: Vec<Option<Box<[u8]>>>,
+    /// The packet that `context` is of.
+    packet: Option<(u64, Packet)>,
+    /// The packet context, with what stands before it.
+    context: Vec<u8>,
+    /// Whether there is any field to show in packet contexts.
+    shows_context: bool,
+}
+
+/// A structure, array or option that is being printed.
+struct Frame {
+    array: bool,
+    /// How many members of it have been printed.
+    printed: u32,
+    /// Where its last member begins in the output.
+    mark: usize,
+}
+
+impl Babeltrace {
+    /// A printer that has printed nothing yet.
+    #[must_use]
+    pub fn new(options: BabeltraceOptions) -> Self {
+        Babeltrace {
+            time: TimeWriter::new(options.clock, options.zone),
+            options,
+            last_ns: None,
+            last_cycles: None,
+            delta_ns: None,
+            delta_cycles: None,
+            streams: Vec::new(),
+            frames: Vec::new(),
+        }
+    }
+
+    /// Appends an event, with a newline behind it.
+    pub fn event(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
+        self.timestamp(out, event);
+        let index = event.stream_index();
+        if self.streams.len() <= index {
+            self.streams.resize_with(index + 1, StreamTexts::default);
+        }
+        let class = event.class_index();
+        match self.streams[index].headers.get(class) {
+            Some(Some(header)) => out.extend_from_slice(header),
+            _ => self.header(out, event),
+        }
+        let mut first = true;
+        self.packet_context(out, event, &mut first);
+        let names = self.options.names;
+        self.scope(out, event, Scope::EventContext, names.context, &mut first);
+        self.scope(out, event, Scope::OwnContext, names.context, &mut first);
+        self.scope(out, event, Scope::Payload, names.payload, &mut first);
+        out.push(b'\n');
+    }
+
+    fn timestamp(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
+        let Some((clock, cycles)) = event.stream().clock().zip(event.cycles()) else {
+            return;
+        };
+        let ns = match clock.frequency {
+            1_000_000_000 => event.ns(),
+            _ => babeltrace_ns(clock, cycles),
+        };
+        let named = self.options.names.header;
+        match named {
+            true => name_equal(out, "timestamp", self.options.color, BOLD),
+            false => out.push(b'['),
+        }
+        if self.options.color {
+            out.extend_from_slice(TIME.as_bytes());
+        }
+        let of_cycles = self.options.clock == ClockFormat::Cycles;
+        if of_cycles {
+            padded::<20>(out, cycles);
+            self.delta_cycles = self.last_cycles.map(|last| cycles.wrapping_sub(last));
+            self.last_cycles = Some(cycles);
+        } else {
+            match ns {
+                Some(ns) => {
+                    self.time.write(out, ns);
+                    self.delta_ns = self.last_ns.map(|last| ns.wrapping_sub(last) as u64);
+                    self.last_ns = Some(ns);
+                }
+                None => out.extend_from_slice(b"Error"),
+            }
+        }
+        if self.options.color {
+            out.extend_from_slice(RESET.as_bytes());
+        }
+        if !named {
+            out.extend_from_slice(b"] ");
+        }
+        if !self.options.delta {
+            return;
+        }
+        match named {
+            true => {
+                out.extend_from_slice(b", ");
+                name_equal(out, "delta", self.options.color, BOLD);
+            }
+            false => out.push(b'('),
+        }
+        match (of_cycles, self.delta_cycles, self.delta_ns) {
+            (true, None, _) => out.extend_from_slice(b"+????????????"),
+            (true, Some(delta), _) => {
+                out.push(b'+');
+                padded::<12>(out, delta);
+            }
+            (false, _, None) => out.extend_from_slice(b"+?.?????????"),
+            (false, _, Some(delta)) => {
+                out.push(b'+');
+                unsigned(out, delta / 1_000_000_000);
+                out.push(b'.');
+                padded::<9>(out, delta % 1_000_000_000);
+            }
+        }
+        if !named {
+            out.extend_from_slice(b") ");
+        }
+    }
+
+    /// Makes the part of the line that all events of the class have, and appends it.
+    #[cold]
+    fn header(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
+        let mut header = Vec::new();
+        let stream = event.stream();
+        let clocked = stream.clock().is_some();
+        self.make_header(
+            &mut header,
+            stream,
+            event,
+            !(clocked && self.options.names.header),
+        );
+        out.extend_from_slice(&header);
+        let texts = &mut self.streams[event.stream_index()];
+        let class = event.class_index();
+        if texts.headers.len() <= class {
+            texts.headers.resize_with(class + 1, || None);
+        }
+        texts.headers[class] = Some(header.into());
+        texts.shows_context = stream.class().packet_context.as_ref().is_some_and(shows);
+    }
+
+    fn make_header(&self, out: &mut Vec<u8>, stream: Stream<'_>, event: &Event<'_>, start: bool) {
+        let named = self.options.names.header;
+        let color = self.options.color;
+        let fields = self.options.fields;
+        let trace = stream.trace_class();
+        let mut colon = false;
+        let put = |out: &mut Vec<u8>, name: &str, value: &str, colon: &mut bool| {
+            if !start {
+                out.extend_from_slice(b", ");
+            }
+            if named {
+                name_equal(out, name, color, BOLD);
+            } else if *colon {
+                out.push(b':');
+            }
+            out.extend_from_slice(value.as_bytes());
+            *colon = true;
+        };
+        if fields.trace {
+            let mut never = false;
+            put(out, "trace", &trace_name(trace), &mut never);
+            if named {
+                out.extend_from_slice(b", ");
+            }
+        }
+        for (shown, name, key) in [
+            (fields.hostname, "trace:hostname", "hostname"),
+            (fields.domain, "trace:domain", "domain"),
+            (fields.procname, "trace:procname", "procname"),
+        ] {
+            if let (true, Some(EnvValue::Text(text))) = (shown, trace.env(key)) {
+                put(out, name, text, &mut colon);
+            }
+        }
+        if let (true, Some(EnvValue::Integer(vpid))) = (fields.vpid, trace.env("vpid")) {
+            put(out, "trace:vpid", &format!("({vpid})"), &mut colon);
+        }
+        let class = event.class();
+        if let (true, Some(name)) = (fields.loglevel, class.log_level.and_then(log_level_name)) {
+            let level = class.log_level.unwrap_or_default();
+            put(out, "loglevel", &format!("{name} ({level})"), &mut colon);
+        }
+        if let (true, Some(uri)) = (fields.emf, &class.emf_uri) {
+            put(out, "model.emf.uri", uri, &mut colon);
+        }
+        if colon && !named {
+            out.push(b' ');
+        }
+        if !start {
+            out.extend_from_slice(b", ");
+        }
+        if named {
+            name_equal(out, "name", color, BOLD);
+        }
+        let (shown, with) = match &class.name {
+            Some(name) => (name.as_str(), EVENT),
+            None => ("<unknown>", UNKNOWN),
+        };
+        colored(out, shown.as_bytes(), color, with);
+        out.extend_from_slice(if named { b", " } else { b": " });
+    }
+
+    fn packet_context(&mut self, out: &mut Vec<u8>, event: &Event<'_>, first: &mut bool) {
+        let texts = &mut self.streams[event.stream_index()];
+        if !texts.shows_context {
+            return;
+        }
+        let packet = event.packet();
+        // Packets of different files may be alike; the file's name need not be compared for each event.
+        let key = (event.stream().packets(), *packet);
+        if texts.packet != Some(key) {
+            texts.packet = Some(key);
+            let mut context = std::mem::take(&mut texts.context);
+            context.clear();
+            let mut begin = true;
+            self.scope(
+                &mut context,
+                event,
+                Scope::PacketContext,
+                self.options.names.context,
+                &mut begin,
+            );
+            self.streams[event.stream_index()].context = context;
+        }
+        out.extend_from_slice(&self.streams[event.stream_index()].context);
+        *first = false;
+    }
+
+    fn scope(
+        &mut self,
+        out: &mut Vec<u8>,
+        event: &Event<'_>,
+        scope: Scope,
+        names: bool,
+        first: &mut bool,
+    ) {
+        if !event.has(scope) {
+            return;
+        }
+        if !*first {
+            out.extend_from_slice(b", ");
+        }
+        *first = false;
+        if self.options.names.scope {
+            let name = match scope {
+                Scope::PacketContext => "stream.packet.context",
+                Scope::EventContext => "stream.event.context",
+                Scope::OwnContext => "event.context",
+                _ => "event.fields",
+            };
+            name_equal(out, name, self.options.color, BOLD);
+        }
+        self.frames.clear();
+        let mut printer = FieldPrinter {
+            out,
+            names,
+            color: self.options.color,
+            frames: &mut self.frames,
+        };
+        event.visit(scope, &mut printer);
+    }
+
+    /// Appends the line that `babeltrace2` writes to its standard error about lost events.
+    pub fn loss(&mut self, out: &mut Vec<u8>, reader: &Reader, loss: &Loss) {
+        let stream = reader.stream(loss.stream);
+        let trace = stream.trace_class();
+        let what = match loss.what {
+            Lost::Events => "event",
+            Lost::Packets => "packet",
+        };
+        let (yellow, bold, reset) = match self.options.color {
+            true => ("\x1b[33m", BOLD, RESET),
+            false => ("", "", ""),
+        };
+        out.extend_from_slice(format!("{yellow}{bold}WARNING{reset}{yellow}: ").as_bytes());
+        match loss.count {
+            None => out.extend_from_slice(format!("Tracer may have discarded {what}s ").as_bytes()),
+            Some(count) => {
+                let plural = if count == 1 { "" } else { "s" };
+                out.extend_from_slice(
+                    format!("Tracer discarded {count} {what}{plural} ").as_bytes(),
+                );
+            }
+        }
+        let ns = |cycles: Option<u64>| babeltrace_ns(stream.clock()?, cycles?);
+        match (ns(loss.begin), ns(loss.end)) {
+            (Some(begin), Some(end)) => {
+                out.extend_from_slice(b"between [");
+                self.time(out, begin);
+                out.extend_from_slice(b"] and [");
+                self.time(out, end);
+                out.push(b']');
+            }
+            _ => out.extend_from_slice(b"(unknown time range)"),
+        }
+        let uuid = match trace.uuid {
+            Some(uuid) => format!("(UUID: {uuid})"),
+            None => "(no UUID)".to_owned(),
+        };
+        let id = match stream.packet().stream {
+            Some(id) => format!("stream ID: {id}"),
+            None => "no stream ID".to_owned(),
+        };
+        let line = format!(
+            " in trace \"{}\" {uuid} within stream \"{}\" (stream class ID: {}, {id}).{reset}\n",
+            trace_name(trace),
+            stream.first_file().display(),
+            stream.class().id,
+        );
+        out.extend_from_slice(line.as_bytes());
+    }
+
+    fn time(&mut self, out: &mut Vec<u8>, ns: i64) {
+        match self.options.clock {
+            ClockFormat::Seconds => seconds(out, ns),
+            _ => self.time.write(out, ns),
+        }
+    }
+}
+
+/// The name that babeltrace gives a trace.
+fn trace_name(trace: &TraceClass) -> String {
+    match trace.env("hostname") {
+        Some(EnvValue::Text(host)) => host.clone(),
+        _ => String::new(),
+    }
+}
+
+fn log_level_name(level: i64) -> Option<&'static str> {
+    let names = [
+        "TRACE_EMERG",
+        "TRACE_ALERT",
+        "TRACE_CRIT",
+        "TRACE_ERR",
+        "TRACE_WARNING",
+        "TRACE_NOTICE",
+        "TRACE_INFO",
+        "TRACE_DEBUG_SYSTEM",
+        "TRACE_DEBUG_PROGRAM",
+        "TRACE_DEBUG_PROCESS",
+        "TRACE_DEBUG_MODULE",
+        "TRACE_DEBUG_UNIT",
+        "TRACE_DEBUG_FUNCTION",
+        "TRACE_DEBUG_LINE",
+        "TRACE_DEBUG",
+    ];
+    names.get(usize::try_from(level).ok()?).copied()
+}
+
+/// Whether any field of a packet context is for users: those with a role are not shown.
+fn shows(structure: &Structure) -> bool {
+    structure.fields.is_empty()
+        || structure
+            .fields
+            .iter()
+            .any(|field| shows_class(&field.class))
+}
+
+fn shows_class(class: &FieldClass) -> bool {
+    match class {
+        FieldClass::Integer(class) => class.roles.is_empty(),
+        FieldClass::VarInteger(class) => class.roles.is_empty(),
+        FieldClass::Structure(class) => shows(class),
+        FieldClass::Array(class) => shows_class(&class.element),
+        _ => true,
+    }
+}
+
+fn name_equal(out: &mut Vec<u8>, name: &str, color: bool, with: &str) {
+    colored(out, name.as_bytes(), color, with);
+    out.extend_from_slice(b" = ");
+}
+
+fn colored(out: &mut Vec<u8>, text: &[u8], color: bool, with: &str) {
+    if color {
+        out.extend_from_slice(with.as_bytes());
+    }
+    out.extend_from_slice(text);
+    if color {
+        out.extend_from_slice(RESET.as_bytes());
+    }
+}
+
+/// Prints the fields of a scope.
+struct FieldPrinter<'a> {
+    out: &'a mut Vec<u8>,
+    names: bool,
+    color: bool,
+    frames: &'a mut Vec<Frame>,
+}
+
+impl FieldPrinter<'_> {
+    #[inline(always)]
+    fn begin_value(&mut self) {
+        if self.color {
+            self.out.extend_from_slice(BOLD.as_bytes());
+        }
+    }
+
+    #[inline(always)]
+    fn end_value(&mut self) {
+        if self.color {
+            self.out.extend_from_slice(RESET.as_bytes());
+        }
+    }
+
+    #[inline(always)]
+    fn number(&mut self, bits: u64, class: &Integer) {
+        if !class.roles.is_empty() {
+            return self.hide();
+        }
+        if class.mappings.is_some() {
+            return self.enumeration(bits, class);
+        }
+        self.begin_value();
+        integer(self.out, bits, class);
+        self.end_value();
+    }
+
+    /// Takes the member that was just begun back: the format uses it, and users do not see it.
+    #[cold]
+    fn hide(&mut self) {
+        if let Some(frame) = self.frames.last_mut() {
+            self.out.truncate(frame.mark);
+            frame.printed -= 1;
+        }
+    }
+
+    fn enumeration(&mut self, bits: u64, class: &Integer) {
+        let value = if class.signed {
+            i128::from(bits as i64)
+        } else {
+            i128::from(bits)
+        };
+        self.out.extend_from_slice(b"( ");
+        let mut labels = 0;
+        for mapping in class.mappings.iter().flatten() {
+            if mapping.ranges.iter().any(|range| range.contains(value)) {
+                if labels > 0 {
+                    self.out.extend_from_slice(b", ");
+                }
+                labels += 1;
+                self.begin_value();
+                quoted(self.out, mapping.label.as_bytes());
+                self.end_value();
+            }
+        }
+        if labels == 0 {
+            colored(self.out, b"<unknown>", self.color, UNKNOWN);
+        }
+        self.out.extend_from_slice(b" : container = ");
+        self.begin_value();
+        integer(self.out, bits, class);
+        self.end_value();
+        self.out.extend_from_slice(b" )");
+    }
+
+    #[inline(always)]
+    fn enter(&mut self, array: bool) {
+        self.frames.push(Frame {
+            array,
+            printed: 0,
+            mark: 0,
+        });
+    }
+}
+
+impl Visitor for FieldPrinter<'_> {
+    #[inline]
+    fn structure(&mut self, _: usize) {
+        self.out.push(b'{');
+        self.enter(false);
+    }
+
+    #[inline]
+    fn member(&mut self, _: usize, name: &str) {
+        if let Some(frame) = self.frames.last_mut() {
+            frame.mark = self.out.len();
+            let separator: &[u8] = if frame.printed == 0 { b" " } else { b", " };
+            frame.printed += 1;
+            self.out.extend_from_slice(separator);
+        }
+        if self.names {
+            name_equal(self.out, name, self.color, CYAN);
+        }
+    }
+
+    #[inline]
+    fn array(&mut self, _: u64) {
+        self.out.push(b'[');
+        self.enter(true);
+    }
+
+    #[inline]
+    fn element(&mut self, index: u64) {
+        self.out
+            .extend_from_slice(if index == 0 { b" " } else { b", " });
+        if self.names {
+            self.out.push(b'[');
+            unsigned(self.out, index);
+            self.out.extend_from_slice(b"] = ");
+        }
+    }
+
+    fn option(&mut self, _: Option<&str>) {
+        self.out.extend_from_slice(b"{ ");
+        self.enter(false);
+    }
+
+    #[inline]
+    fn end(&mut self) {
+        let array = self.frames.pop().is_some_and(|frame| frame.array);
+        self.out
+            .extend_from_slice(if array { b" ]" } else { b" }" });
+    }
+
+    fn nothing(&mut self) {
+        self.out.extend_from_slice(b"<none>");
+    }
+
+    #[inline]
+    fn unsigned(&mut self, value: u64, class: &Integer) {
+        self.number(value, class);
+    }
+
+    #[inline]
+    fn signed(&mut self, value: i64, class: &Integer) {
+        self.number(value as u64, class);
+    }
+
+    fn float(&mut self, value: f64, _: bool) {
+        self.begin_value();
+        general(self.out, value);
+        self.end_value();
+    }
+
+    fn boolean(&mut self, value: bool) {
+        self.begin_value();
+        self.out
+            .extend_from_slice(if value { b"true" } else { b"false" });
+        self.end_value();
+    }
+
+    fn bits(&mut self, value: u64, _: &BitArray) {
+        self.begin_value();
+        self.out
+            .extend_from_slice(format!("0x{value:X}").as_bytes());
+        self.end_value();
+    }
+
+    #[inline]
+    fn text(&mut self, text: &[u8]) {
+        self.begin_value();
+        quoted(self.out, text);
+        self.end_value();
+    }
+
+    fn blob(&mut self, bytes: &[u8]) {
+        self.array(bytes.len() as u64);
+        for (i, byte) in bytes.iter().enumerate() {
+            self.element(i as u64);
+            self.begin_value();
+            self.out.extend_from_slice(format!("0x{byte:X}").as_bytes());
+            self.end_value();
+        }
+        self.end();
+    }
+}
