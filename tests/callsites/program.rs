@@ -1,0 +1,14 @@
+//! A program with callsites of its own and those of its library: see `../callsites.rs`.
+
+#![forbid(unsafe_code)]
+
+use callsites_fixture::{copied, fixture_run, generic};
+
+fn main() {
+    let n = std::env::args().count();
+    fixture_run(n);
+    generic(n as u32);
+    generic([0.5_f32; 3]);
+    copied(n);
+    laneway::trace!(level: Warn, "app:end", n, ok = true);
+}
