@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   points      each sequence, interrupted at each of its points by a signal, a preemption, a migration
+//!   registered  threads whose registration is refused, or taken away under them
 //!   stress      the structures, with delays, yields, sleeps and signals at all points at once
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! `LANEWAY_RSEQ_STRESS=n` makes the stress n times as long.
 
 mod points;
+mod registered;
 mod stress;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
