@@ -1,10 +1,10 @@
 //! The consumer's end of the meeting point.
 //!
 //! ```text
-//!   take the lock ── a stale socket? remove it ── publish the channel ── bind ── listen ── chmod
-//!        │                                                                                  │
-//!        └ the kernel lets go of it when this                  applications that wait are ──┘
-//!          process dies, however it dies                       woken by this last step
+//!   take the lock ── a stale socket? remove it ── publish the channel ── bind ── listen ── hold the gate
+//!        │                                                                                    │
+//!        └ the kernel lets go of it when this                    applications that wait are ──┘
+//!          process dies, however it dies                         let through by this last step
 //! ```
 //!
 //! Invariant: a socket is removed only by whoever holds the lock, and only when nobody answers behind it.
@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use laneway_control::{ChannelConfig, Connection, Rendezvous};
+use laneway_control::{ChannelConfig, Connection, Gate, Rendezvous};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -30,6 +30,7 @@ const BACKLOG: i32 = 4096;
 pub struct Listener {
     socket: OwnedFd,
     meeting: Rendezvous,
+    gate: Option<Gate>,
     _lock: File,
 }
 
@@ -51,14 +52,16 @@ impl Listener {
             .map_err(Error::system("make a socket"))?;
         let address = SocketAddrUnix::new(path).map_err(Error::io("use the path", path))?;
         rustix::net::bind(&socket, &address).map_err(Error::io("listen on", path))?;
-        let listener = Listener {
+        let mut listener = Listener {
             socket,
             meeting: meeting.clone(),
+            gate: None,
             _lock: lock,
         };
         rustix::net::listen(&listener.socket, BACKLOG).map_err(Error::io("listen on", path))?;
         fs::set_permissions(path, Permissions::from_mode(0o600))
             .map_err(Error::io("set the permissions of", path))?;
+        listener.gate = Some(Gate::hold(meeting)?);
         Ok(listener)
     }
 
@@ -93,6 +96,8 @@ impl AsFd for Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
+        // First, so that nobody comes through to find the socket gone.
+        self.gate = None;
         // What cannot be removed is found stale by the next consumer.
         let _ = fs::remove_file(self.meeting.socket());
         let _ = fs::remove_file(self.meeting.channel_file());
@@ -151,7 +156,6 @@ fn refuse_others(path: &Path, uid: u32) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use laneway_control::{News, Watcher};
     use std::os::unix::net::UnixListener;
 
     fn place(dir: &tempfile::TempDir) -> Rendezvous {
@@ -213,24 +217,30 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_the_lock_is_left_behind() {
+    fn nothing_but_the_lock_and_the_gate_is_left_behind() {
         let dir = tempfile::tempdir().unwrap();
         let meeting = place(&dir);
         drop(bind(&meeting).unwrap());
-        let left: Vec<_> = fs::read_dir(dir.path())
+        let mut left: Vec<_> = fs::read_dir(dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
             .collect();
-        assert_eq!(left, ["socket.lock"]);
+        left.sort();
+        assert_eq!(left, ["socket.gate", "socket.lock"]);
     }
 
     #[test]
-    fn the_last_news_of_a_new_consumer_comes_when_it_listens() {
+    fn an_application_that_waits_is_let_through_when_there_is_somebody_to_connect_to() {
         let dir = tempfile::tempdir().unwrap();
         let meeting = place(&dir);
-        let mut watcher = Watcher::new(&meeting).unwrap();
+        let application = std::thread::spawn({
+            let meeting = meeting.clone();
+            move || {
+                let _gate = Gate::wait(&meeting).unwrap();
+                Connection::connect(&meeting).is_ok()
+            }
+        });
         let _listener = bind(&meeting).unwrap();
-        assert_eq!(watcher.news().unwrap(), News::Appeared);
-        assert!(Connection::connect(&meeting).is_ok());
+        assert!(application.join().unwrap());
     }
 }

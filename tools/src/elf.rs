@@ -90,7 +90,7 @@ fn is_position_independent_program<'data, R: ReadRef<'data>>(data: R) -> bool {
         segment.p_type(endian) == elf::PT_INTERP
             || matches!(segment.dynamic(endian, data), Ok(Some(entries)) if entries.iter().any(|entry| {
                 entry.d_tag(endian) == elf::DT_FLAGS_1
-                    && entry.d_val(endian) & u64::from(elf::DF_1_PIE.0) != 0
+                    && entry.d_val(endian) & elf::DF_1_PIE.0 != 0
             }))
     })
 }

@@ -131,6 +131,11 @@ impl Paint {
         Paint(io::stdout().is_terminal() && wanted())
     }
 
+    /// Whether there are any.
+    pub(crate) fn is_on(self) -> bool {
+        self.0
+    }
+
     #[cfg(test)]
     pub(crate) fn none() -> Paint {
         Paint(false)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 
 /// Signals turned into bytes: it can be read when one has arrived.
 #[derive(Debug)]
@@ -15,17 +15,18 @@ pub(crate) struct Arrivals(UnixStream);
 
 impl Arrivals {
     /// SIGTERM only; what a terminal sends to all its programs (Ctrl-C, Ctrl-\, hang-up) is caught and does nothing:
-    /// it is meant for the recorded program, which gets it, too.
+    /// it is meant for the recorded program, which gets it, too. SIGXFSZ is caught so that a limit on file sizes is
+    /// an error like a full disk.
     pub(crate) fn for_record() -> anyhow::Result<Arrivals> {
-        for signal in [SIGINT, SIGQUIT, SIGHUP] {
-            let flag = Arc::new(AtomicBool::new(false));
-            signal_hook::flag::register(signal, flag).context("cannot catch signals")?;
+        for signal in [SIGINT, SIGQUIT, SIGHUP, SIGXFSZ] {
+            ignore(signal)?;
         }
         Arrivals::of(&[SIGTERM])
     }
 
     /// SIGINT, SIGTERM and SIGHUP: all say that it is time to finish.
     pub(crate) fn for_daemon() -> anyhow::Result<Arrivals> {
+        ignore(SIGXFSZ)?;
         Arrivals::of(&[SIGINT, SIGTERM, SIGHUP])
     }
 
@@ -43,6 +44,13 @@ impl Arrivals {
     pub(crate) fn take(&mut self) -> usize {
         self.0.read(&mut [0; 64]).unwrap_or(0)
     }
+}
+
+/// Does nothing about a signal, unlike SIG_IGN, which the programs that are run would inherit.
+fn ignore(signal: i32) -> anyhow::Result<()> {
+    let flag = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal, flag).context("cannot catch signals")?;
+    Ok(())
 }
 
 impl AsFd for Arrivals {

@@ -1,4 +1,5 @@
 //! An application as the consumer sees one, made of the same parts but without the `laneway` crate.
+#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::fs::File;
 use std::io::Write;
@@ -16,13 +17,13 @@ use laneway_ringbuf::{Channel, ChannelSettings, Geometry, SharedMemory, WhenFull
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 /// A consumer in a directory of its own.
-pub struct Recording {
-    pub dir: tempfile::TempDir,
-    pub meeting: Rendezvous,
-    pub consumer: Consumer,
+pub(crate) struct Recording {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) meeting: Rendezvous,
+    pub(crate) consumer: Consumer,
 }
 
-pub fn channel() -> ChannelConfig {
+pub(crate) fn channel() -> ChannelConfig {
     ChannelConfig {
         thread_ids: false,
         sub_buffer_bytes: 4096,
@@ -31,12 +32,12 @@ pub fn channel() -> ChannelConfig {
     }
 }
 
-pub fn record(options: Options) -> Recording {
+pub(crate) fn record(options: Options) -> Recording {
     let dir = tempfile::tempdir().unwrap();
     record_in(dir, "trace", options)
 }
 
-pub fn record_in(dir: tempfile::TempDir, trace: &str, options: Options) -> Recording {
+pub(crate) fn record_in(dir: tempfile::TempDir, trace: &str, options: Options) -> Recording {
     let meeting = Rendezvous::at(dir.path().join("socket")).unwrap();
     let listener = Listener::bind(&meeting, &channel()).unwrap();
     let session = Session::create(dir.path().join(trace)).unwrap();
@@ -48,14 +49,14 @@ pub fn record_in(dir: tempfile::TempDir, trace: &str, options: Options) -> Recor
 }
 
 /// A process' side: a ring that is traced into, and the socket.
-pub struct Application {
-    pub connection: Connection,
-    pub channel: Box<Channel>,
+pub(crate) struct Application {
+    pub(crate) connection: Connection,
+    pub(crate) channel: Box<Channel>,
 }
 
 impl Application {
     /// Makes a ring, emits `before` events into it, and says hello.
-    pub fn start(meeting: &Rendezvous, name: &str, before: u64) -> Application {
+    pub(crate) fn start(meeting: &Rendezvous, name: &str, before: u64) -> Application {
         let connection = Connection::connect(meeting).unwrap();
         let config = ChannelConfig::find(meeting).unwrap();
         let buffers = u64::from(config.sub_buffers);
@@ -82,14 +83,14 @@ impl Application {
     }
 
     /// Emits events without fields.
-    pub fn emit(&self, events: u64) {
+    pub(crate) fn emit(&self, events: u64) {
         for _ in 0..events {
             self.channel.record(0, 0, |_| {});
         }
     }
 
     /// Waits for what the consumer says.
-    pub fn answer(&mut self) -> ToApplication {
+    pub(crate) fn answer(&mut self) -> ToApplication {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             if let Some(message) = self.connection.receive().unwrap() {
@@ -101,7 +102,7 @@ impl Application {
     }
 }
 
-pub fn hello(name: &str, channel: ChannelConfig) -> ToConsumer {
+pub(crate) fn hello(name: &str, channel: ChannelConfig) -> ToConsumer {
     ToConsumer::Hello(Hello {
         pid: std::process::id(),
         exe: format!("/usr/bin/{name}"),
@@ -118,7 +119,7 @@ pub fn hello(name: &str, channel: ChannelConfig) -> ToConsumer {
     })
 }
 
-pub fn tick() -> EventSchema {
+pub(crate) fn tick() -> EventSchema {
     EventSchema {
         provider: "test".into(),
         name: "tick".into(),
@@ -130,7 +131,7 @@ pub fn tick() -> EventSchema {
     }
 }
 
-pub fn sealed(bytes: &[u8]) -> OwnedFd {
+pub(crate) fn sealed(bytes: &[u8]) -> OwnedFd {
     let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
     let mut file = File::from(memfd_create("schemas", flags).unwrap());
     file.write_all(bytes).unwrap();
@@ -140,7 +141,7 @@ pub fn sealed(bytes: &[u8]) -> OwnedFd {
 }
 
 /// Waits until `condition` holds.
-pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition() {
         assert!(Instant::now() < deadline, "not within 10 s: {what}");
@@ -149,7 +150,7 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
 }
 
 /// What babeltrace2 makes of a trace: its lines, and its warnings and errors.
-pub fn babeltrace(directory: &Path) -> (Vec<String>, String) {
+pub(crate) fn babeltrace(directory: &Path) -> (Vec<String>, String) {
     let output = Command::new("babeltrace2")
         .arg(directory)
         .output()

@@ -2,11 +2,16 @@
 
 pub(crate) mod workload;
 
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use laneway_ctf::read::{Item, Reader};
+use laneway_ctf::text::{Pretty, PrettyOptions, Zone};
 
 use crate::channel::ChannelArgs;
 use crate::exit;
@@ -44,6 +49,9 @@ struct DemoChannel {
     #[command(flatten)]
     channel: ChannelArgs,
 }
+
+/// Events that are shown.
+const SHOWN: usize = 12;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     if !args.path.is_dir() {
@@ -85,6 +93,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     if summary.total.recorded == 0 {
         bail!("the workload ran, and nothing was recorded");
     }
+    println!("\nThe first events:");
+    io::stdout().write_all(&first_events(&summary.directory, Paint::for_stdout())?)?;
     let paint = Paint::for_stderr();
     args.tell.say(&format!(
         "\nNow try\n  {}\n  {}\n",
@@ -95,4 +105,31 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         paint.bold(&format!("{0} events {0}", own.display())),
     ));
     Ok(0)
+}
+
+/// The beginning of the trace as text.
+fn first_events(directory: &Path, paint: Paint) -> anyhow::Result<Vec<u8>> {
+    let mut reader = Reader::open(directory)?;
+    let mut printer = Pretty::new(PrettyOptions {
+        zone: Zone::Offset(local_offset),
+        color: paint.is_on(),
+        ..PrettyOptions::default()
+    });
+    let mut text = Vec::new();
+    let mut shown = 0;
+    while shown < SHOWN
+        && let Some(item) = reader.next_item()
+    {
+        if let Item::Event(event) = item {
+            printer.event(&mut text, &event);
+            shown += 1;
+        }
+    }
+    Ok(text)
+}
+
+/// Seconds that clocks here are ahead of Greenwich at a second since 1970.
+fn local_offset(second: i64) -> i32 {
+    let time = Timestamp::from_second(second).unwrap_or_default();
+    TimeZone::system().to_offset(time).seconds()
 }

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     path: PathBuf,
 
     /// How long to walk at most, in seconds
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 20)]
     walk_seconds: u64,
 
     /// How many events each thread emits at full speed in the end
