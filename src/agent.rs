@@ -1,9 +1,9 @@
 //! The thread that deals with consumers, so that nobody else has to.
 //!
 //! ```text
-//!            ┌──────────── consumer gone, or stopped us ─────────────┐
-//!            ▼                                                       │
-//!   try to connect ── nobody ─▶ watch ── appeared ─▶ try ─▶ attached ┘
+//!            ┌───────── consumer gone, or stopped us ──────────┐
+//!            ▼                                                 │
+//!   try to connect ── nobody ─▶ wait at the gate ─▶ try ─▶ attached
 //! ```
 //! Attaching: make the ring, hand it to the channel, say hello with the ring and the
 //! descriptions of all events, enable the callsites. Detaching: disable them, wait until
@@ -21,8 +21,8 @@ use std::time::Duration;
 use std::{fs, io, panic, process};
 
 use laneway_control::{
-    ChannelConfig, ClockChoice, ClockKind, Connection, Hello, News, Rendezvous, Rseq,
-    ToApplication, ToConsumer, Watcher, encode_schemas, wait_readable,
+    ChannelConfig, ClockChoice, ClockKind, Connection, Gate, Hello, Rendezvous, Rseq,
+    ToApplication, ToConsumer, encode_schemas, wait_readable,
 };
 use laneway_ringbuf::clock;
 use laneway_ringbuf::{Channel, ChannelSettings, Geometry, SharedMemory};
@@ -33,6 +33,11 @@ use crate::{attach, blocking, fd_table, registry};
 /// The producer slot of a process that has its buffer to itself.
 const ONLY_SLOT: u16 = 1;
 
+/// How long we leave a consumer alone that is there and did not take us, or had enough of
+/// us; longer after each failure.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
 /// How long one look waits for threads to leave a ring.
 const LEAVE: Duration = Duration::from_millis(100);
 
@@ -41,39 +46,29 @@ pub(crate) fn run(meeting: &Rendezvous, tried: &SyncSender<()>) {
     fd_table::make_private();
     // A panic here is a defect of ours; it ends the agent and nothing else.
     let _ = panic::catch_unwind(|| {
-        let mut session = Session::begin(meeting);
+        let first = Session::begin(meeting);
         let _ = tried.try_send(());
-        loop {
-            if let Some(session) = session.take() {
-                session.serve();
-            }
-            let Some(next) = await_consumer(meeting) else {
-                return;
-            };
-            session = Some(next);
+        if let Some(session) = first {
+            session.serve();
         }
+        serve_all(meeting)
     });
 }
 
-/// Waits for a consumer that lets us attach.
-fn await_consumer(meeting: &Rendezvous) -> Option<Session> {
-    loop {
-        let mut watcher = Watcher::new(meeting).ok()?;
-        // Whoever came before there was a watcher is found now.
-        if let Some(session) = Session::begin(meeting) {
-            return Some(session);
-        }
-        loop {
-            wait_readable([watcher.as_fd()], None).ok()?;
-            match watcher.news().ok()? {
-                News::Nothing => {}
-                News::WatchLost => break,
-                News::Appeared => {
-                    if let Some(session) = Session::begin(meeting) {
-                        return Some(session);
-                    }
-                }
+/// Serves one consumer after the other, until there can be none any more.
+fn serve_all(meeting: &Rendezvous) {
+    let mut pause = SHORTEST_PAUSE;
+    while let Ok(gate) = Gate::wait(meeting) {
+        match Session::begin(meeting) {
+            Some(session) => {
+                pause = SHORTEST_PAUSE;
+                session.serve();
             }
+            None => pause = (pause * 2).min(LONGEST_PAUSE),
+        }
+        // A consumer that did not want us may still be there.
+        if gate.wait_until_left(pause).is_err() {
+            return;
         }
     }
 }

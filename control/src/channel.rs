@@ -144,7 +144,7 @@ impl ChannelConfig {
     }
 }
 
-fn check_owner(file: &OwnedFd, path: &Path) -> Result<(), Error> {
+pub(crate) fn check_owner(file: &OwnedFd, path: &Path) -> Result<(), Error> {
     let stat = rustix::fs::fstat(file).map_err(|e| Error::Io {
         what: "look at",
         path: path.to_owned(),

@@ -3,12 +3,12 @@
 //! ```text
 //!   application                                                consumer
 //!   ───────────                                                ────────
-//!                                                              publishes a ChannelConfig, listens at the Rendezvous
-//!   Rendezvous::from_env, Watcher::new
+//!                                                              publishes a ChannelConfig, listens at the Rendezvous,
+//!   Rendezvous::from_env, Gate::wait                           Gate::hold
 //!   Connection::connect, ChannelConfig::find
 //!   makes the ring, describes its events
 //!   send(Hello, [ring, schemas])             ── socket ──▶     receive() ─▶ Hello, take_fds(), decode_schemas
-//!   wait_readable([connection, watcher])     ◀── socket ──     Accepted … Stop
+//!   wait_readable([connection])              ◀── socket ──     Accepted … Stop
 //! ```
 //!
 //! The application is already tracing when it says hello, and nothing it does here waits, so even a program of one
@@ -22,15 +22,15 @@ mod channel;
 mod codec;
 mod connection;
 mod error;
+mod gate;
 pub mod message;
 pub mod rendezvous;
 pub mod schema;
-mod watch;
 
 pub use channel::{ChannelConfig, ClockChoice, Mode};
 pub use connection::{Connection, Peer, wait_readable};
 pub use error::Error;
+pub use gate::Gate;
 pub use message::{ClockKind, Hello, Rseq, ToApplication, ToConsumer};
 pub use rendezvous::Rendezvous;
 pub use schema::{EventSchema, Field, FieldType, Level, decode_schemas, encode_schemas};
-pub use watch::{News, Watcher};

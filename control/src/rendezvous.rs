@@ -1,4 +1,4 @@
-//! Where an application and its consumer meet: a Unix socket and two small files next to it.
+//! Where an application and its consumer meet: a Unix socket and three small files next to it.
 //!
 //! ```text
 //!   $LANEWAY_SOCKET                      set by `laneway record` for its child: a private directory
@@ -8,6 +8,7 @@
 //!   socket           what to connect to
 //!   socket.channel   how the rings have to look, see `ChannelConfig`
 //!   socket.lock      held by the consumer while it lives
+//!   socket.gate      where applications wait for a consumer, see `Gate`
 //! ```
 //!
 //! Invariant: a directory that Laneway made is `0700` and belongs to this user; anything else under its name is refused.
@@ -111,6 +112,12 @@ impl Rendezvous {
     #[must_use]
     pub fn channel_file(&self) -> PathBuf {
         self.beside(".channel")
+    }
+
+    /// The FIFO at which applications wait for a consumer, see [`Gate`](crate::Gate).
+    #[must_use]
+    pub fn gate_file(&self) -> PathBuf {
+        self.beside(".gate")
     }
 
     /// The file that a living consumer holds locked.
