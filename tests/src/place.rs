@@ -1,0 +1,72 @@
+//! Where the programs are that a test runs, and where it may write.
+//!
+//! Cargo has built the traced programs before it runs a test. The `laneway` command and the library belong to other
+//! targets, so they are asked of cargo once in every run, in the same profile and directory.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use tempfile::TempDir;
+
+/// `target/<profile>`, in which this test runs.
+static TARGET: LazyLock<PathBuf> = LazyLock::new(|| {
+    let test = std::env::current_exe().expect("a test has a path");
+    let target = test.parent().and_then(Path::parent);
+    target.expect("target/<profile>/deps/test").to_owned()
+});
+
+static OTHERS: LazyLock<()> = LazyLock::new(|| {
+    let directory = TARGET.file_name().expect("a profile");
+    let profile = match directory.to_str() {
+        Some("debug") | None => "dev",
+        Some(other) => other,
+    };
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--profile", profile, "--target-dir"])
+        .arg(TARGET.parent().expect("a profile is in a target directory"))
+        .args(["-p", "laneway-tools", "-p", "laneway-tests"])
+        .args(["--bin", "laneway", "--example", "plugin"])
+        .current_dir(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .parent()
+                .expect("the workspace"),
+        )
+        .status()
+        .expect("cargo can be run");
+    assert!(status.success(), "the laneway command does not build");
+});
+
+/// The `laneway` command.
+#[must_use]
+pub fn laneway() -> PathBuf {
+    LazyLock::force(&OTHERS);
+    TARGET.join("laneway")
+}
+
+/// The traced library: see `plugin/lib.rs`.
+#[must_use]
+pub fn plugin() -> PathBuf {
+    LazyLock::force(&OTHERS);
+    TARGET.join("examples/libplugin.so")
+}
+
+/// The program `src/bin/<name>.rs`.
+///
+/// # Panics
+/// There is none.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let path = TARGET.join(name);
+    assert!(path.exists(), "{} is not built", path.display());
+    path
+}
+
+/// A fresh directory, removed with the value.
+#[must_use]
+pub fn scratch() -> TempDir {
+    tempfile::Builder::new()
+        .prefix("laneway-test-")
+        .tempdir()
+        .expect("a temporary directory can be made")
+}

@@ -1,0 +1,157 @@
+//! Many threads on few CPUs, moved about from outside: every event exactly once, in order, or counted as lost.
+//!
+//! `LANEWAY_STRESS=10` makes ten times as many events as usual.
+
+use std::fs;
+use std::time::Duration;
+
+use laneway_tests::events::babeltrace_lines;
+use laneway_tests::{Record, Recorded, Running, lanes};
+use rustix::process::Pid;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+const THREADS: usize = 8;
+
+/// How many events each thread emits.
+fn events() -> usize {
+    let factor = std::env::var("LANEWAY_STRESS").map_or(1, |n| n.parse().expect("a number"));
+    1_000_000 * factor
+}
+
+#[test]
+fn where_threads_wait_for_room_every_event_is_there_exactly_once() {
+    let recorded = run(&["--mode=block", "--block-timeout=60s"]);
+    let process = recorded.process();
+    assert_eq!(process.counts.lost.total(), 0, "{process:#?}");
+    let found = Found::of(&recorded);
+    assert_eq!(found.warnings, "", "babeltrace2 warns");
+    assert_eq!(found.total, (THREADS * events()) as u64);
+    let missing = found.seen.iter().flatten().filter(|seen| !**seen).count();
+    assert_eq!(missing, 0);
+    assert!(
+        process.lanes.len() >= 2 && process.lanes.iter().all(|lane| lane.counts.recorded > 0),
+        "both CPUs took part: {process:#?}"
+    );
+}
+
+#[test]
+fn where_there_is_no_room_every_event_is_there_once_or_counted() {
+    // A ring so small that it must overflow.
+    let recorded = run(&["--sub-buffer-size=4K", "--sub-buffers=2"]);
+    let process = recorded.process();
+    let lost = process.counts.lost;
+    assert_eq!(lost.total(), lost.full, "{process:#?}");
+    assert!(lost.full > 0, "the test tests nothing: {process:#?}");
+    assert!(process.counts.recorded > 0, "{process:#?}");
+    let found = Found::of(&recorded);
+    assert!(found.warnings.contains("discarded"), "{}", found.warnings);
+}
+
+/// Runs the threads, moves them about, and checks what must always hold.
+fn run(options: &[&str]) -> Recorded {
+    let recorded = Record::program("many_threads")
+        .args([THREADS.to_string(), events().to_string()])
+        .options(options)
+        .run_with(|running| {
+            let moves = move_about(running);
+            assert!(moves > 100, "the test tests nothing: {moves} migrations");
+        });
+    let output = &recorded.output;
+    assert!(output.status.success(), "{output:#?}");
+    let process = recorded.process();
+    assert_eq!(process.problems, [""; 0]);
+    assert_eq!(process.counts.emitted, output.number("emitted"));
+    assert_eq!(process.counts.lost.unfinished, 0);
+    let streams = lanes::check(&recorded.trace);
+    let sum = |count: fn(&lanes::Stream) -> u64| streams.iter().map(count).sum::<u64>();
+    assert_eq!(sum(|s| s.records), process.counts.recorded);
+    assert_eq!(sum(|s| s.discarded), process.counts.lost.total());
+    recorded
+}
+
+/// Binds threads of the program to one CPU after the other, until it ends; says how often.
+fn move_about(running: &mut Running) -> u64 {
+    running.await_text("pid=");
+    let pid = running
+        .printed()
+        .trim()
+        .trim_start_matches("pid=")
+        .to_owned();
+    let allowed = sched_getaffinity(None).expect("it is known");
+    let cpus: Vec<_> = (0..CpuSet::MAX_CPU)
+        .filter(|&cpu| allowed.is_set(cpu))
+        .collect();
+    assert!(cpus.len() > 1, "this test needs two CPUs");
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut moves = 0;
+    while !running.is_over() {
+        let threads: Vec<_> = fs::read_dir(format!("/proc/{pid}/task"))
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        for thread in threads {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let mut set = CpuSet::new();
+            set.set(cpus[random as usize % 2]);
+            // It may just have ended.
+            moves += u64::from(sched_setaffinity(Pid::from_raw(thread), &set).is_ok());
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    moves
+}
+
+/// What babeltrace2 says is in the trace.
+struct Found {
+    total: u64,
+    /// For each thread, which of its events.
+    seen: Vec<Vec<bool>>,
+    warnings: String,
+}
+
+impl Found {
+    /// Reads the trace; no event may be there twice, and those of each thread must be in order.
+    #[track_caller]
+    fn of(recorded: &Recorded) -> Found {
+        let mut seen = vec![vec![false; events()]; THREADS];
+        let mut next = [0; THREADS];
+        let mut total = 0;
+        let warnings = babeltrace_lines(&recorded.trace, |line| {
+            let [thread, n] = numbers_at_the_end(line);
+            assert!(!seen[thread][n], "twice: {n} of thread {thread}");
+            assert!(
+                n >= next[thread],
+                "{n} of thread {thread} after {}",
+                next[thread]
+            );
+            seen[thread][n] = true;
+            next[thread] = n + 1;
+            total += 1;
+        });
+        assert_eq!(total, recorded.process().counts.recorded);
+        Found {
+            total,
+            seen,
+            warnings,
+        }
+    }
+}
+
+/// `[…] { thread = 3, n = 17 }`; done by hand, because there are millions.
+#[track_caller]
+fn numbers_at_the_end(line: &[u8]) -> [usize; 2] {
+    let at = line.iter().rposition(|&b| b == b'{').expect("an event");
+    let mut numbers = line[at..]
+        .split(|b| !b.is_ascii_digit())
+        .filter_map(|digits| {
+            let mut number = None;
+            for digit in digits {
+                number = Some(number.unwrap_or(0) * 10 + usize::from(digit - b'0'));
+            }
+            number
+        });
+    [(); 2].map(|()| numbers.next().expect("a number"))
+}
