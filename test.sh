@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs all tests of the workspace, and installs what they need beside a Rust toolchain.
+#
+#   ./test.sh                     everything
+#   ./test.sh -p laneway-tools    what you would give to `cargo test`
+set -euo pipefail
+cd "$(dirname "$0")"
+
+# Program and Debian package: the judge of the traces, and the debugger that steps through a `trace!`.
+missing=()
+command -v babeltrace2 >/dev/null || missing+=(babeltrace2)
+command -v gdb >/dev/null || missing+=(gdb)
+if ((${#missing[@]})); then
+    echo "installing ${missing[*]}" >&2
+    if ! command -v apt-get >/dev/null; then
+        echo "the tests need ${missing[*]}; install them with the package manager of this system" >&2
+        exit 1
+    fi
+    as_root=()
+    ((EUID == 0)) || as_root=(sudo)
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
+fi
+
+if (($#)); then
+    exec cargo test "$@"
+fi
+exec cargo test --workspace
