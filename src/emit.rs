@@ -74,7 +74,18 @@ fn record_in(
         let mut writer = unsafe { Writer::new(at.as_ptr(), content) };
         write(&mut writer);
     };
-    if !channel.record(event, content, write) && crate::attach::resume_in_child() {
+    if !channel.record(event, content, write) {
+        // A copy, so that what the fast path writes need not live in memory.
+        let write = write;
+        retry_slow(channel, event, content, &write);
+    }
+}
+
+/// What remains to be tried when an event was not recorded.
+#[cold]
+#[inline(never)]
+fn retry_slow(channel: &'static Channel, event: u16, content: usize, write: &dyn Fn(NonNull<u8>)) {
+    if crate::attach::resume_in_child() {
         channel.record(event, content, write);
     }
 }
