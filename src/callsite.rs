@@ -124,8 +124,8 @@ pub fn emit<S: Site, F: Fields>(fields: F) {
     let entry = entry::of::<Inferred<S, F>>();
     let channels = entry.channels();
     let mut scratch = F::Scratch::default();
-    let bytes = fields.measure(&mut scratch);
-    let write = |writer: &mut Writer<'_>| fields.write(&scratch, writer);
+    let (bytes, measured) = fields.measure(&mut scratch);
+    let write = move |writer: &mut Writer<'_>| fields.write(measured, writer);
     #[cfg(test)]
     if crate::sink::record(entry.id(), bytes, &write) {
         return;

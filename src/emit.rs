@@ -52,6 +52,9 @@ pub(crate) fn record(
         });
     }
     if channels & 1 != 0 {
+        // A copy, so that what the fast path above writes need not live in memory.
+        #[allow(clippy::redundant_locals)]
+        let write = write;
         record_plain(event, payload_bytes, &write);
     }
 }

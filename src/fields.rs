@@ -6,9 +6,9 @@
 //!   ((( (),               u64 ),  &str ),   Displayed )        nested pairs, the last outermost
 //! ```
 //! An event is measured, reserved and written, in this order. Text is formatted while
-//! measuring, into scratch memory on the stack of the code that records (not of the
-//! function that holds the callsite); what another field was measured to be is kept there
-//! too.
+//! measuring, into scratch memory on the stack of the code that records (not of the function
+//! that holds the callsite). Everything else is passed by value, so that what a slow path
+//! might want does not keep the fast path from holding it in registers.
 //!
 //! Invariant: `write` writes as many bytes as `measure` said, and evaluates nothing.
 
@@ -21,33 +21,38 @@ use crate::writer::Writer;
 
 /// A field as `trace!` passes it.
 #[doc(hidden)]
-pub trait Field {
+pub trait Field: Copy {
     const TYPE: Type;
 
-    /// What is kept between measuring and writing.
+    /// Memory for text.
     type Scratch: Default;
 
+    /// What is known of the field once it is measured.
+    type Measured<'s>: Copy;
+
     /// How many bytes this field takes.
-    fn measure(&self, scratch: &mut Self::Scratch) -> usize;
+    fn measure(self, scratch: &mut Self::Scratch) -> (usize, Self::Measured<'_>);
 
     /// Appends this field.
-    fn write(&self, scratch: &Self::Scratch, writer: &mut Writer<'_>);
+    fn write(self, measured: Self::Measured<'_>, writer: &mut Writer<'_>);
 }
 
-impl<E: Encode> Field for E {
+impl<E: Encode + Copy> Field for E {
     const TYPE: Type = E::TYPE;
 
-    type Scratch = usize;
+    type Scratch = ();
+
+    type Measured<'s> = usize;
 
     #[inline(always)]
-    fn measure(&self, size: &mut usize) -> usize {
-        *size = self.size();
-        *size
+    fn measure(self, _scratch: &mut ()) -> (usize, usize) {
+        let size = self.size();
+        (size, size)
     }
 
     #[inline(always)]
-    fn write(&self, size: &usize, writer: &mut Writer<'_>) {
-        Encode::write(self, *size, writer);
+    fn write(self, size: usize, writer: &mut Writer<'_>) {
+        Encode::write(&self, size, writer);
     }
 }
 
@@ -63,19 +68,30 @@ pub struct Debugged<'a, T: ?Sized>(pub &'a T);
 
 macro_rules! formatted {
     ($($ty:ident: $trait:ident $format:literal;)*) => { $(
+        impl<T: ?Sized> Clone for $ty<'_, T> {
+            #[inline(always)]
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+
+        impl<T: ?Sized> Copy for $ty<'_, T> {}
+
         impl<T: fmt::$trait + ?Sized> Field for $ty<'_, T> {
             const TYPE: Type = Type::Str;
 
             type Scratch = Text;
 
+            type Measured<'s> = &'s Text;
+
             #[inline(always)]
-            fn measure(&self, text: &mut Text) -> usize {
+            fn measure(self, text: &mut Text) -> (usize, &Text) {
                 text.format(format_args!($format, self.0));
-                text.size
+                (text.size, text)
             }
 
             #[inline(always)]
-            fn write(&self, text: &Text, writer: &mut Writer<'_>) {
+            fn write(self, text: &Text, writer: &mut Writer<'_>) {
                 text::write(text.as_bytes(), text.size, writer);
             }
         }
@@ -88,11 +104,12 @@ formatted! {
 
 /// All fields of an event.
 #[doc(hidden)]
-pub trait Fields {
+pub trait Fields: Copy {
     const TYPES: Types;
     type Scratch: Default;
-    fn measure(&self, scratch: &mut Self::Scratch) -> usize;
-    fn write(&self, scratch: &Self::Scratch, writer: &mut Writer<'_>);
+    type Measured<'s>: Copy;
+    fn measure(self, scratch: &mut Self::Scratch) -> (usize, Self::Measured<'_>);
+    fn write(self, measured: Self::Measured<'_>, writer: &mut Writer<'_>);
 }
 
 impl Fields for () {
@@ -100,13 +117,15 @@ impl Fields for () {
 
     type Scratch = ();
 
+    type Measured<'s> = ();
+
     #[inline(always)]
-    fn measure(&self, _scratch: &mut ()) -> usize {
-        0
+    fn measure(self, _scratch: &mut ()) -> (usize, ()) {
+        (0, ())
     }
 
     #[inline(always)]
-    fn write(&self, _scratch: &(), _writer: &mut Writer<'_>) {}
+    fn write(self, _measured: (), _writer: &mut Writer<'_>) {}
 }
 
 impl<F: Fields, L: Field> Fields for (F, L) {
@@ -117,15 +136,18 @@ impl<F: Fields, L: Field> Fields for (F, L) {
 
     type Scratch = (F::Scratch, L::Scratch);
 
+    type Measured<'s> = (F::Measured<'s>, L::Measured<'s>);
+
     #[inline(always)]
-    fn measure(&self, scratch: &mut Self::Scratch) -> usize {
-        let before = self.0.measure(&mut scratch.0);
-        before.saturating_add(self.1.measure(&mut scratch.1))
+    fn measure(self, scratch: &mut Self::Scratch) -> (usize, Self::Measured<'_>) {
+        let (before, fields) = self.0.measure(&mut scratch.0);
+        let (size, last) = self.1.measure(&mut scratch.1);
+        (before.saturating_add(size), (fields, last))
     }
 
     #[inline(always)]
-    fn write(&self, scratch: &Self::Scratch, writer: &mut Writer<'_>) {
-        self.0.write(&scratch.0, writer);
-        self.1.write(&scratch.1, writer);
+    fn write(self, (fields, last): Self::Measured<'_>, writer: &mut Writer<'_>) {
+        self.0.write(fields, writer);
+        self.1.write(last, writer);
     }
 }

@@ -30,22 +30,25 @@ pub fn texts_cut() -> u64 {
 }
 
 /// The bytes `text` takes in a record.
-#[inline]
+#[inline(always)]
 pub(crate) fn size(text: &[u8]) -> usize {
-    if has_nul(text) {
-        return size_slow(text);
+    let has_nul = match (text.first_chunk(), text.last_chunk()) {
+        // Most names are this long; the words may overlap.
+        (Some(first), Some(last)) if text.len() <= 16 => (zeros(first) | zeros(last)) != 0,
+        _ => has_nul(text),
+    };
+    match has_nul {
+        true => size_slow(text),
+        false => text.len() + 1,
     }
-    text.len() + 1
 }
 
 /// Appends `text`, which takes `size` bytes.
-#[inline]
+#[inline(always)]
 pub(crate) fn write(text: &[u8], size: usize, writer: &mut Writer<'_>) {
-    if size == text.len() + 1 {
-        writer.put(text);
-        writer.put_u8(0);
-    } else {
-        write_slow(text, writer);
+    match size == text.len() + 1 {
+        true => writer.put_terminated(text),
+        false => write_slow(text, writer),
     }
 }
 
@@ -70,26 +73,23 @@ fn write_slow(text: &[u8], writer: &mut Writer<'_>) {
 }
 
 /// Whether a byte is 0, eight at a time; the last eight may overlap the others.
-#[inline]
+#[inline(never)]
 fn has_nul(bytes: &[u8]) -> bool {
+    let words = bytes.as_chunks().0.iter();
+    match bytes.last_chunk() {
+        Some(last) => words.fold(zeros(last), |found, word| found | zeros(word)) != 0,
+        None => bytes.contains(&0),
+    }
+}
+
+/// Not 0 if a byte of `word` is.
+#[inline(always)]
+fn zeros(word: &[u8; 8]) -> u64 {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = LOW << 7;
     // A byte borrows from its high bit only if it was 0, or if one below it was.
-    let zeros = |word: &[u8; 8]| {
-        let word = u64::from_le_bytes(*word);
-        word.wrapping_sub(LOW) & !word & HIGH
-    };
-    match bytes.last_chunk() {
-        Some(last) => {
-            bytes
-                .as_chunks()
-                .0
-                .iter()
-                .fold(zeros(last), |found, word| found | zeros(word))
-                != 0
-        }
-        None => bytes.contains(&0),
-    }
+    let word = u64::from_le_bytes(*word);
+    word.wrapping_sub(LOW) & !word & HIGH
 }
 
 /// Text being formatted, on the stack.

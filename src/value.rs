@@ -63,8 +63,8 @@ use crate::encode::Encode;
     note = "or implement `laneway::Value` for it, to record it as a number, as text or as a structure"
 )]
 pub trait Value {
-    /// As what values of this type appear in a trace.
-    type Repr<'a>: Encode
+    /// As what values of this type appear in a trace: something small, or a reference.
+    type Repr<'a>: Encode + Copy
     where
         Self: 'a;
 

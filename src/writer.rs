@@ -62,6 +62,33 @@ impl Writer<'_> {
         self.left -= bytes.len();
     }
 
+    /// Appends `bytes` and a NUL.
+    #[inline(always)]
+    pub(crate) fn put_terminated(&mut self, bytes: &[u8]) {
+        let len = bytes.len();
+        if len >= self.left {
+            return self.refuse_slow(len.saturating_add(1));
+        }
+        // SAFETY: the check leaves `next..=next + len` inside what is reserved for this
+        // writer. The copies are of at most `len` bytes, the last one up to the end.
+        unsafe {
+            match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+                // Two words that may overlap cost less than a call.
+                (Some(first), Some(last)) if len <= 16 => {
+                    self.next.cast::<[u8; 8]>().write_unaligned(*first);
+                    self.next
+                        .add(len - 8)
+                        .cast::<[u8; 8]>()
+                        .write_unaligned(*last);
+                }
+                _ => ptr::copy_nonoverlapping(bytes.as_ptr(), self.next, len),
+            }
+            self.next.add(len).write(0);
+            self.next = self.next.add(len + 1);
+        }
+        self.left -= len + 1;
+    }
+
     /// Appends one byte.
     #[inline(always)]
     pub fn put_u8(&mut self, byte: u8) {
@@ -126,6 +153,33 @@ mod tests {
         writer.put_plain(&[0x0504_u16.to_le(), 0x0706_u16.to_le()]);
         assert_eq!(writer.left(), 0);
         assert_eq!(record, [1, 2, 3, 4, 5, 6, 7, 0xaa]);
+    }
+
+    #[test]
+    fn terminated_bytes_of_every_length_are_whole() {
+        let text: Vec<u8> = (1..=40).collect();
+        for len in 0..=text.len() {
+            let mut record = [0xaa; 48];
+            // SAFETY: the array outlives the writer and is not used meanwhile.
+            let mut writer = unsafe { Writer::new(record.as_mut_ptr(), len + 1) };
+            writer.put_terminated(&text[..len]);
+            assert_eq!(writer.left(), 0);
+            assert_eq!(&record[..len], &text[..len]);
+            assert_eq!(&record[len..len + 2], [0, 0xaa]);
+        }
+    }
+
+    #[test]
+    #[cfg_attr(
+        debug_assertions,
+        should_panic(expected = "5 bytes written where 4 are left")
+    )]
+    fn a_nul_that_does_not_fit_is_refused_with_its_text() {
+        let mut record = [1; 8];
+        // SAFETY: the array outlives the writer and is not used meanwhile.
+        let mut writer = unsafe { Writer::new(record.as_mut_ptr(), 4) };
+        writer.put_terminated(&[2; 4]);
+        assert_eq!(record, [1; 8]);
     }
 
     #[test]

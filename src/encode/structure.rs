@@ -22,11 +22,19 @@ pub trait FieldNames {
 }
 
 /// A value of named fields; made by [`value_struct!`](crate::value_struct).
-#[derive(Clone, Copy)]
 pub struct Struct<N, F> {
     fields: F,
     names: PhantomData<N>,
 }
+
+impl<N, F: Copy> Clone for Struct<N, F> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N, F: Copy> Copy for Struct<N, F> {}
 
 impl<N: FieldNames, F: Pack> Struct<N, F> {
     #[doc(hidden)]
