@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::ctf2;
 use crate::model::Scope;
 use crate::tsdl;
 
@@ -40,6 +41,9 @@ pub enum MetadataError {
     /// TSDL that is none.
     #[error(transparent)]
     Tsdl(#[from] tsdl::Error),
+    /// JSON that is no CTF 2.
+    #[error(transparent)]
+    Ctf2(#[from] ctf2::Error),
     /// A packet of packetized metadata is broken.
     #[error("metadata packet at byte {offset}: {message}")]
     Packet {
@@ -135,12 +139,6 @@ pub enum Reason {
     Magic {
         /// What was found.
         found: u64,
-    },
-    /// The packet is of another trace.
-    #[error("the packet belongs to trace {found}")]
-    Uuid {
-        /// The UUID in the packet.
-        found: crate::model::Uuid,
     },
     /// The packet is of an unknown stream class.
     #[error("there is no stream class {id}")]

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!              ┌─────────── model: what classes there are ───────────┐
-//!  metadata ◀─▶│ tsdl (CTF 1.8)                                      │
+//!  metadata ◀─▶│ tsdl (CTF 1.8), ctf2 (JSON)                         │
 //!              └──────────────────────────────────────────────────────┘
 //!  packets  ◀── lane: the layout in which ring buffer records become a stream
 //!           ──▶ read: traces, streams, events, fields ──▶ text
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod ctf2;
 mod error;
 pub mod lane;
 pub mod metadata;

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use crate::ctf2;
 use crate::error::{Error, MetadataError};
 use crate::model::TraceClass;
 use crate::tsdl;
@@ -56,7 +57,16 @@ pub fn read_file(path: &Path) -> Result<TraceClass, Error> {
 /// If it is none.
 pub fn read(bytes: &[u8]) -> Result<TraceClass, MetadataError> {
     let text = unpack(bytes)?;
+    if looks_like_json(&text) {
+        return Ok(ctf2::read(&text)?);
+    }
     Ok(tsdl::read(&String::from_utf8_lossy(&text))?)
+}
+
+/// Whether metadata is CTF 2: it begins with a separator or an object, and no TSDL does.
+fn looks_like_json(text: &[u8]) -> bool {
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+    matches!(first, Some(0x1e | b'{'))
 }
 
 /// The text of metadata that may be in packets.

@@ -13,8 +13,8 @@ use std::collections::HashMap;
 
 use super::bits::{Read, sign_extend};
 use crate::model::{
-    Array, BitArray, Encoding, FieldClass, FieldLocation, Integer, Length, Range, Scope, Selector,
-    Structure, VarInteger, Variant,
+    Array, BitArray, Encoding, FieldClass, FieldLocation, Integer, Length, Range, Role, Scope,
+    Selector, Structure, VarInteger, Variant,
 };
 
 /// The values that lengths and selectors are taken from.
@@ -289,6 +289,20 @@ impl Compiler {
                 length: self.count(&class.length, place)?,
                 encoding: class.encoding,
             },
+            // Read byte by byte, so that a byte of it can be found in TSDL and CTF 2 the same way.
+            FieldClass::Blob(class) if class.roles.has(Role::TraceUuid) => {
+                let byte = Integer::unsigned(8).role(Role::TraceUuid);
+                let element = IntegerNode {
+                    class: byte,
+                    read: Read::U8,
+                    slot: None,
+                };
+                Node::Array(Box::new(ArrayNode {
+                    align: 8,
+                    length: self.count(&class.length, place)?,
+                    element: Node::Integer(Box::new(element)),
+                }))
+            }
             FieldClass::Blob(class) => Node::Blob {
                 length: self.count(&class.length, place)?,
             },

@@ -59,8 +59,6 @@ enum Op {
         selector: Slot,
         body: Box<[Op]>,
     },
-    /// The next byte of a UUID.
-    Uuid,
 }
 
 /// The steps to take for these values of a selector.
@@ -103,8 +101,6 @@ impl From<Leb128> for Stop {
 pub(crate) trait Sink {
     /// A number of `bits` bits.
     fn number(&mut self, value: u64, bits: u32, roles: Roles);
-    /// A byte of the trace's UUID.
-    fn uuid(&mut self, byte: u8);
 }
 
 /// Takes nothing.
@@ -113,8 +109,6 @@ pub(crate) struct Nothing;
 impl Sink for Nothing {
     #[inline(always)]
     fn number(&mut self, _: u64, _: u32, _: Roles) {}
-    #[inline(always)]
-    fn uuid(&mut self, _: u8) {}
 }
 
 impl Program {
@@ -220,7 +214,6 @@ fn run(
                     run_inner(body, cursor, slots, sink)?;
                 }
             }
-            Op::Uuid => sink.uuid(cursor.number(Read::U8)? as u8),
         }
     }
     Ok(())
@@ -392,9 +385,8 @@ impl Builder {
             other => other,
         };
         let sign = class.signed.then_some(class.bits);
-        if self.roles && class.roles.has(Role::TraceUuid) {
-            self.push(Op::Uuid, bits);
-        } else if self.roles && !class.roles.is_empty() && !class.signed {
+        let role = self.roles && !class.roles.has(Role::TraceUuid);
+        if role && !class.roles.is_empty() && !class.signed {
             self.push(
                 Op::Role {
                     read,

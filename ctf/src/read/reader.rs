@@ -100,20 +100,22 @@ impl Reader {
         let count: usize = traces.iter().map(|trace| trace.streams().len()).sum();
         let window = (WINDOWS / count.max(1)).clamp(16 << 10, 256 << 10);
         let mut streams = Vec::with_capacity(count);
+        let mut refused = Vec::new();
         for trace in traces {
             for stream in trace.streams() {
                 let files = stream.files.clone();
                 let keep_open = count <= MAX_OPEN;
-                streams.push(StreamReader::new(
-                    trace.shared.clone(),
-                    stream.class,
-                    files,
-                    window,
-                    keep_open,
-                ));
+                let shared = trace.shared.clone();
+                let mut reader = StreamReader::new(shared, stream.class, files, window, keep_open);
+                reader.id = stream.id_or_number;
+                streams.push(reader);
             }
+            let damages = trace.refused().iter().cloned();
+            refused.extend(damages.map(|damage| Notice::Damage(Box::new(damage))));
         }
-        Reader::of_streams(streams)
+        let mut reader = Reader::of_streams(streams);
+        reader.pending.extend(refused);
+        reader
     }
 
     /// Opens all traces in `path` and below it.
@@ -121,8 +123,7 @@ impl Reader {
     /// # Errors
     /// If there is none, or one cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
-        let traces: Result<Vec<_>, _> = super::find_traces(path)?.iter().map(Trace::open).collect();
-        Ok(Reader::new(&traces?))
+        Ok(Reader::new(&Trace::open_all(path)?))
     }
 
     /// A reader of streams that are no files: of each a name, and where its bytes come from.
@@ -133,10 +134,11 @@ impl Reader {
         class: TraceClass,
         sources: Vec<(PathBuf, Box<dyn Source>)>,
     ) -> Result<Self, Error> {
-        let trace = Trace::from_class(Path::new(""), class).map_err(|message| Error::Metadata {
-            path: PathBuf::new(),
-            source: MetadataError::Class(message),
-        })?;
+        let trace =
+            Trace::from_class(Path::new(""), class, None).map_err(|message| Error::Metadata {
+                path: PathBuf::new(),
+                source: MetadataError::Class(message),
+            })?;
         let mut streams = Vec::new();
         let mut refused = Vec::new();
         for (name, mut source) in sources {
@@ -375,6 +377,18 @@ impl<'a> Stream<'a> {
     #[must_use]
     pub fn class(self) -> &'a StreamClass {
         self.reader.stream_class()
+    }
+
+    /// Where its trace lies below the directory that was asked for; `None` if that is the trace itself.
+    #[must_use]
+    pub fn below(self) -> Option<&'a str> {
+        self.reader.shared.below.as_deref()
+    }
+
+    /// Its id within its class, or, if the trace gives none, its number among the streams of the class.
+    #[must_use]
+    pub fn id(self) -> u64 {
+        self.reader.id
     }
 
     /// Its clock.

@@ -24,12 +24,14 @@ use super::source::{FileSource, Grown, MAX_WINDOW, Source, Window};
 use super::visit::{Trail, visit};
 use crate::error::{Damage, Reason};
 use crate::lane::MAGIC;
-use crate::model::{ClockClass, Role, Roles, Scope, StreamClass, TraceClass, Uuid};
+use crate::model::{ClockClass, Role, Roles, Scope, StreamClass, TraceClass};
 
 /// What all streams of a trace share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) path: PathBuf,
+    /// Where it lies below the directory that was asked for.
+    pub(crate) below: Option<String>,
     pub(crate) class: TraceClass,
     pub(crate) plan: TracePlan,
 }
@@ -88,6 +90,10 @@ pub(crate) struct StreamReader {
     pub(crate) files: Vec<PathBuf>,
     file: usize,
     keep_open: bool,
+    /// Whether the files may still be growing.
+    pub(crate) following: bool,
+    /// Its id, or, if the trace gives none, its number among the streams of its class.
+    pub(crate) id: u64,
     source: Option<Box<dyn Source>>,
     window: Window,
     slots: Slots,
@@ -115,8 +121,6 @@ pub(crate) struct StreamReader {
 #[derive(Default)]
 struct PacketSink {
     magic: Option<u64>,
-    uuid: [u8; 16],
-    uuid_bytes: usize,
     stream_class: u64,
     stream: Option<u64>,
     begin: Option<u64>,
@@ -148,13 +152,6 @@ impl Sink for PacketSink {
             self.stream_class = value;
         }
     }
-
-    fn uuid(&mut self, byte: u8) {
-        if let Some(slot) = self.uuid.get_mut(self.uuid_bytes) {
-            *slot = byte;
-        }
-        self.uuid_bytes += 1;
-    }
 }
 
 /// Takes what has a role in an event header.
@@ -172,8 +169,6 @@ impl Sink for EventSink {
             self.clock = later(self.clock, value, bits);
         }
     }
-
-    fn uuid(&mut self, _: u8) {}
 }
 
 /// The clock after `clock` whose lowest `bits` bits are `low`: the nearest one that is not before it.
@@ -209,6 +204,8 @@ impl StreamReader {
             files,
             file: 0,
             keep_open,
+            following: false,
+            id: 0,
             source: None,
             window: Window::new(window),
             slots: vec![Cell::new(0); slots].into(),
@@ -341,6 +338,9 @@ impl StreamReader {
         };
         let damage = self.damage_in_event(reason);
         self.in_packet = false;
+        if let Reason::CutShort { .. } = damage.reason {
+            self.next_packet = self.next_packet.min(self.window.end());
+        }
         Err(damage)
     }
 
@@ -366,6 +366,9 @@ impl StreamReader {
             }
             self.window_at(self.next_packet);
             if self.window.from(self.next_packet).is_empty() {
+                if let Some(damage) = self.missing_end() {
+                    return Err(damage);
+                }
                 // Nothing more for now. In the last file there may be some later.
                 if self.file + 1 >= self.files.len() {
                     return Ok(Step::End);
@@ -376,6 +379,27 @@ impl StreamReader {
             }
             return self.begin_packet();
         }
+    }
+
+    /// What is wrong if the last packet says it goes on behind the end of the file; once.
+    fn missing_end(&mut self) -> Option<Box<Damage>> {
+        if self.following || self.packets == 0 {
+            return None;
+        }
+        let len = self.source.as_mut()?.len().ok()?;
+        let missing = self
+            .next_packet
+            .checked_sub(len)
+            .filter(|missing| *missing > 0)?;
+        self.next_packet = len;
+        Some(Box::new(Damage {
+            file: self.path().to_owned(),
+            packet: self.packet.offset,
+            bit: self.packet.content,
+            field: None,
+            reason: Reason::CutShort { missing },
+            skipped: 0,
+        }))
     }
 
     fn open_file(&mut self) -> bool {
@@ -717,7 +741,7 @@ fn packet_header(
 ) -> Result<(), PacketStop> {
     let mut probe = *cursor;
     shared.plan.packet_header.run(&mut probe, slots, sink)?;
-    check_packet(shared, sink)?;
+    check_magic(sink)?;
     let found = match shared.class.streams.len() {
         1 if shared.plan.stream(sink.stream_class).is_none() && sink.stream_class == 0 => Some(0),
         _ => shared.plan.stream(sink.stream_class),
@@ -738,19 +762,14 @@ fn packet_header(
     Ok(())
 }
 
-fn check_packet(shared: &Shared, sink: &PacketSink) -> Result<(), PacketStop> {
+fn check_magic(sink: &PacketSink) -> Result<(), PacketStop> {
     if let Some(found) = sink.magic
         && found != u64::from(MAGIC)
     {
         return Err(PacketStop::Refused(Reason::Magic { found }));
     }
-    let found = Uuid(sink.uuid);
-    match shared.class.uuid {
-        Some(uuid) if sink.uuid_bytes == 16 && found != uuid => {
-            Err(PacketStop::Refused(Reason::Uuid { found }))
-        }
-        _ => Ok(()),
-    }
+    // A UUID that is not the trace's is no error: babeltrace reads such packets, and there are tools that copy streams.
+    Ok(())
 }
 
 /// The first packet of a file: which stream it belongs to.
@@ -803,7 +822,7 @@ fn probe_context(
     window: &Window,
     sink: &mut PacketSink,
 ) -> Result<usize, PacketStop> {
-    check_packet(shared, sink)?;
+    check_magic(sink)?;
     let found = match shared.class.streams.len() {
         1 if sink.stream_class == 0 => Some(shared.plan.stream(0).unwrap_or(0)),
         _ => shared.plan.stream(sink.stream_class),

@@ -36,6 +36,8 @@ pub struct StreamFiles {
     pub class: usize,
     /// Its id within the class.
     pub id: Option<u64>,
+    /// The same, or, if the trace gives none, its number among the streams of the class.
+    pub id_or_number: u64,
     /// The files, in the order of time.
     pub files: Vec<PathBuf>,
 }
@@ -47,25 +49,54 @@ impl Trace {
     /// If there is no trace, its metadata cannot be understood, or the operating system says no. Files whose first
     /// packet makes no sense are left out, and told of by [`refused`](Self::refused).
     pub fn open(directory: impl AsRef<Path>) -> Result<Self, Error> {
-        let directory = directory.as_ref();
+        Trace::open_below(directory.as_ref(), None)
+    }
+
+    /// Opens all traces in `path` and below it.
+    ///
+    /// # Errors
+    /// If there is none, or one cannot be opened.
+    pub fn open_all(path: impl AsRef<Path>) -> Result<Vec<Self>, Error> {
+        let path = path.as_ref();
+        let below = |found: &Path| {
+            let below = found
+                .strip_prefix(path)
+                .ok()?
+                .to_string_lossy()
+                .into_owned();
+            (!below.is_empty()).then_some(below)
+        };
+        find_traces(path)?
+            .iter()
+            .map(|found| Trace::open_below(found, below(found)))
+            .collect()
+    }
+
+    fn open_below(directory: &Path, below: Option<String>) -> Result<Self, Error> {
         let path = directory.join("metadata");
         if !path.is_file() {
             return Err(Error::NotATrace(directory.to_owned()));
         }
         let class = metadata::read_file(&path)?;
-        let mut trace = Trace::from_class(directory, class).map_err(|message| Error::Metadata {
-            path,
-            source: MetadataError::Class(message),
-        })?;
+        let mut trace =
+            Trace::from_class(directory, class, below).map_err(|message| Error::Metadata {
+                path,
+                source: MetadataError::Class(message),
+            })?;
         trace.find_streams()?;
         Ok(trace)
     }
 
     /// A trace of this class without streams yet.
-    pub(crate) fn from_class(path: &Path, class: TraceClass) -> Result<Self, String> {
+    pub(crate) fn from_class(
+        path: &Path,
+        class: TraceClass,
+        below: Option<String>,
+    ) -> Result<Self, String> {
         let plan = TracePlan::new(&class)?;
         let shared = Shared {
             path: path.to_owned(),
+            below,
             class,
             plan,
         };
@@ -126,11 +157,17 @@ impl Trace {
                 None => self.streams.push(StreamFiles {
                     class,
                     id,
+                    id_or_number: id.unwrap_or(0),
                     files: vec![path],
                 }),
             }
         }
         self.streams.sort_by(|a, b| a.files.cmp(&b.files));
+        let mut numbers = vec![0; self.shared.class.streams.len()];
+        for stream in self.streams.iter_mut().filter(|stream| stream.id.is_none()) {
+            stream.id_or_number = numbers[stream.class];
+            numbers[stream.class] += 1;
+        }
         Ok(())
     }
 

@@ -10,7 +10,7 @@
 
 use super::number::{general, integer, padded, quoted, unsigned};
 use super::time::{ClockFormat, TimeWriter, Zone, babeltrace_ns, seconds};
-use crate::model::{BitArray, EnvValue, FieldClass, Integer, Scope, Structure, TraceClass};
+use crate::model::{BitArray, EnvValue, FieldClass, Integer, Scope, Structure};
 use crate::read::{Event, Loss, Lost, Packet, Reader, Stream, Visitor};
 
 /// What to print, and how. The default is what `babeltrace2 --clock-gmt` prints.
@@ -274,7 +274,7 @@ impl Babeltrace {
         };
         if fields.trace {
             let mut never = false;
-            put(out, "trace", &trace_name(trace), &mut never);
+            put(out, "trace", &trace_name(stream), &mut never);
             if named {
                 out.extend_from_slice(b", ");
             }
@@ -413,15 +413,13 @@ impl Babeltrace {
             Some(uuid) => format!("(UUID: {uuid})"),
             None => "(no UUID)".to_owned(),
         };
-        let id = match stream.packet().stream {
-            Some(id) => format!("stream ID: {id}"),
-            None => "no stream ID".to_owned(),
-        };
+        let file = std::path::absolute(stream.first_file()).unwrap_or_default();
         let line = format!(
-            " in trace \"{}\" {uuid} within stream \"{}\" (stream class ID: {}, {id}).{reset}\n",
-            trace_name(trace),
-            stream.first_file().display(),
+            " in trace \"{}\" {uuid} within stream \"{}\" (stream class ID: {}, stream ID: {}).{reset}\n",
+            trace_name(stream),
+            file.display(),
             stream.class().id,
+            stream.id(),
         );
         out.extend_from_slice(line.as_bytes());
     }
@@ -435,11 +433,13 @@ impl Babeltrace {
 }
 
 /// The name that babeltrace gives a trace.
-fn trace_name(trace: &TraceClass) -> String {
-    match trace.env("hostname") {
-        Some(EnvValue::Text(host)) => host.clone(),
-        _ => String::new(),
-    }
+fn trace_name(stream: Stream<'_>) -> String {
+    let host = match stream.trace_class().env("hostname") {
+        Some(EnvValue::Text(host)) => Some(host.as_str()),
+        _ => None,
+    };
+    let parts: Vec<_> = host.into_iter().chain(stream.below()).collect();
+    parts.join("/")
 }
 
 fn log_level_name(level: i64) -> Option<&'static str> {

@@ -13,7 +13,8 @@ use super::bind;
 use super::types::{Types, boolean, byte_order};
 use super::{Error, Position, parse};
 use crate::model::{
-    ByteOrder, ClockClass, EnvValue, EventClass, Scope, StreamClass, Structure, TraceClass,
+    ByteOrder, ClockClass, EnvValue, EventClass, FieldClass, Role, Scope, StreamClass, Structure,
+    TraceClass,
 };
 
 /// Reads TSDL metadata.
@@ -33,16 +34,25 @@ pub fn read(text: &str) -> Result<TraceClass, Error> {
     for statement in &statements {
         match statement {
             Statement::Declare(declaration) => reader.types.declare(declaration)?,
-            Statement::Block(name, body, position) => {
-                reader.types.enter();
-                reader.block(&mut trace, name, body, *position)?;
-                reader.types.leave();
-            }
+            Statement::Block(..) => {}
             Statement::Assign(_, _, position) | Statement::AssignType(_, _, position) => {
                 return Err(Error::new(*position, "assignments stand in blocks"));
             }
         }
     }
+    // Blocks may stand in any order: an event before its stream, a clock behind the fields that it is mapped to.
+    for kind in ["clock", "trace", "env", "stream", "event"] {
+        for statement in &statements {
+            if let Statement::Block(name, body, position) = statement
+                && name == kind
+            {
+                reader.types.enter();
+                reader.block(&mut trace, name, body, *position)?;
+                reader.types.leave();
+            }
+        }
+    }
+    map_clock_by_name(&mut trace);
     bind::bind(&mut trace)?;
     Ok(trace)
 }
@@ -69,6 +79,56 @@ fn trace_byte_order(statements: &[Statement]) -> Result<ByteOrder, Error> {
         ));
     }
     Err(Error::new(Position::default(), "there is no trace block"))
+}
+
+/// Maps the timestamps that no clock was named for to the only clock there is; if there is none at all, to one that
+/// counts nanoseconds from 1970. Old tracers leave this to the reader, and babeltrace does the same.
+fn map_clock_by_name(trace: &mut TraceClass) {
+    let name = match trace.clocks.as_slice() {
+        [] => "default".to_owned(),
+        [only] => only.name.clone(),
+        _ => return,
+    };
+    let mut used = false;
+    for stream in &mut trace.streams {
+        for (scope, names) in [
+            (
+                &mut stream.packet_context,
+                ["timestamp_begin", "timestamp_end"].as_slice(),
+            ),
+            (&mut stream.event_header, ["timestamp"].as_slice()),
+        ] {
+            if let Some(structure) = scope {
+                map_in(structure, names, &name, &mut used);
+            }
+        }
+    }
+    if used && trace.clocks.is_empty() {
+        trace.clocks.push(ClockClass::new(name, 1_000_000_000));
+    }
+}
+
+fn map_in(structure: &mut Structure, names: &[&str], clock: &str, used: &mut bool) {
+    for field in &mut structure.fields {
+        match &mut field.class {
+            FieldClass::Integer(class)
+                if names.contains(&field.name.as_str()) && class.clock.is_none() =>
+            {
+                class.clock = Some(clock.to_owned());
+                class.roles.insert(Role::Timestamp);
+                *used = true;
+            }
+            FieldClass::Structure(class) => map_in(class, names, clock, used),
+            FieldClass::Variant(class) => {
+                for option in &mut class.options {
+                    if let FieldClass::Structure(class) = &mut option.class {
+                        map_in(class, names, clock, used);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 struct Reader {
@@ -107,10 +167,12 @@ impl Reader {
                     "uuid" => trace.uuid = Some(uuid(value, *at)?),
                     _ => {}
                 },
-                Statement::AssignType(path, spec, at) => match path.join(".").as_str() {
-                    "packet.header" => self.scope(&mut trace.packet_header, spec)?,
-                    other => return Err(no_scope(other, "trace", *at)),
-                },
+                Statement::AssignType(path, spec, _) => {
+                    // Other scopes nobody knows; they are ignored like unknown attributes.
+                    if path.join(".") == "packet.header" {
+                        self.scope(&mut trace.packet_header, spec)?;
+                    }
+                }
                 Statement::Declare(declaration) => self.types.declare(declaration)?,
                 Statement::Block(..) => {}
             }
@@ -132,11 +194,11 @@ impl Reader {
                         stream.id = number(value, *at)?;
                     }
                 }
-                Statement::AssignType(path, spec, at) => match path.join(".").as_str() {
+                Statement::AssignType(path, spec, _) => match path.join(".").as_str() {
                     "event.header" => self.scope(&mut stream.event_header, spec)?,
                     "event.context" => self.scope(&mut stream.event_context, spec)?,
                     "packet.context" => self.scope(&mut stream.packet_context, spec)?,
-                    other => return Err(no_scope(other, "stream", *at)),
+                    _ => {} // No scope that anybody knows, like an unknown attribute.
                 },
                 Statement::Declare(declaration) => self.types.declare(declaration)?,
                 Statement::Block(..) => {}
@@ -170,10 +232,10 @@ impl Reader {
                     "model.emf.uri" => event.emf_uri = Some(text(value, *at)?),
                     _ => {}
                 },
-                Statement::AssignType(path, spec, at) => match path.join(".").as_str() {
+                Statement::AssignType(path, spec, _) => match path.join(".").as_str() {
                     "context" => self.scope(&mut event.context, spec)?,
                     "fields" => self.scope(&mut event.payload, spec)?,
-                    other => return Err(no_scope(other, "event", *at)),
+                    _ => {} // No scope that anybody knows, like an unknown attribute.
                 },
                 Statement::Declare(declaration) => self.types.declare(declaration)?,
                 Statement::Block(..) => {}
@@ -271,10 +333,6 @@ impl Reader {
         *slot = Some(self.types.structure(spec)?);
         Ok(())
     }
-}
-
-fn no_scope(name: &str, block: &str, at: Position) -> Error {
-    Error::new(at, format!("`{name}` is no scope of a {block}"))
 }
 
 fn number(value: &Value, at: Position) -> Result<u64, Error> {

@@ -20,7 +20,7 @@ use crate::model::{
 const MAX_ARRAY: u64 = 1 << 40;
 
 /// How many field classes the metadata may come to when every name is replaced by what it stands for.
-const MAX_CLASSES: usize = 1 << 22;
+const MAX_CLASSES: usize = 1 << 20;
 
 /// The names that stand for types, innermost scope last.
 pub(super) struct Types {
