@@ -1,10 +1,10 @@
 //! The public face: start a consumer, ask how it goes, finish it.
 
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
@@ -65,7 +65,8 @@ pub struct Progress {
 pub(crate) struct Shared {
     pub(crate) session: Session,
     pub(crate) options: Options,
-    pub(crate) finish: AtomicBool,
+    /// When it was told to finish.
+    pub(crate) finish: OnceLock<Instant>,
     pub(crate) progress: Counters,
     alarm: OwnedFd,
 }
@@ -90,7 +91,7 @@ impl Consumer {
         let shared = Arc::new(Shared {
             session,
             options,
-            finish: AtomicBool::new(false),
+            finish: OnceLock::new(),
             progress: Counters::default(),
             alarm,
         });
@@ -129,7 +130,7 @@ impl Consumer {
     /// The consumer's own thread panicked, which is a bug.
     #[must_use]
     pub fn finish(self) -> Summary {
-        self.shared.finish.store(true, Ordering::Relaxed);
+        let _ = self.shared.finish.set(Instant::now());
         self.shared.alarm();
         self.front.join().expect("the front does not panic")
     }

@@ -98,13 +98,15 @@ impl Front {
                 self.serve(id);
             }
             self.look_at_the_time();
-            if self.shared.finish.load(Ordering::Relaxed) && self.finish() {
-                break;
+            let told = self.shared.finish.get().copied();
+            if let Some(told) = told
+                && self.finish()
+            {
+                let duration = told.duration_since(self.shared.session.began());
+                self.summary.duration_s = duration.as_secs_f64();
+                return self.summary;
             }
         }
-        let session = &self.shared.session;
-        self.summary.duration_s = session.began().elapsed().as_secs_f64();
-        self.summary
     }
 
     /// Sleeps until something happens; says which applications have something to say.

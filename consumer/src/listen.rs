@@ -208,6 +208,23 @@ mod tests {
     }
 
     #[test]
+    fn what_belongs_to_somebody_else_is_not_used() {
+        let own = rustix::process::geteuid().as_raw();
+        let error = refuse_others(Path::new("/x/socket"), own + 1).unwrap_err();
+        let told = format!("/x/socket belongs to user {}", own + 1);
+        assert!(error.to_string().contains(&told), "{error}");
+
+        let dir = tempfile::tempdir().unwrap();
+        let meeting = place(&dir);
+        drop(UnixListener::bind(meeting.socket()).unwrap());
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(meeting.socket(), Some(own + 1), None).is_ok() {
+            assert!(bind(&meeting).is_err());
+            assert!(meeting.socket().exists());
+        }
+    }
+
+    #[test]
     fn a_file_in_place_of_the_socket_is_not_removed() {
         let dir = tempfile::tempdir().unwrap();
         let meeting = place(&dir);

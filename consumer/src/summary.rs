@@ -28,7 +28,7 @@ const MAX_REASONS: usize = 64;
 pub struct Summary {
     /// The session's directory.
     pub directory: PathBuf,
-    /// From the beginning of the session to its end, in seconds.
+    /// From the beginning of the session until it was told to finish, in seconds.
     pub duration_s: f64,
     /// All processes together.
     pub total: Counts,

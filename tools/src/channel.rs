@@ -14,10 +14,7 @@ use crate::units::{parse_duration, parse_size};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Recording")]
 pub(crate) struct ChannelArgs {
-    /// What happens to an event when its lane is full: it is lost and counted, or its thread waits
-    ///
-    /// A thread waits only in a program that allows it: by `laneway::allow_blocking`, or started with
-    /// LANEWAY_ALLOW_BLOCK=1.
+    /// What happens to an event when its lane is full
     #[arg(long, value_enum, default_value_t = ModeArg::Discard)]
     mode: ModeArg,
 
@@ -48,7 +45,10 @@ pub(crate) struct ChannelArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ModeArg {
+    /// It is lost, and counted
     Discard,
+    /// Its thread waits; only in a program that allows it, by `laneway::allow_blocking` or started with
+    /// LANEWAY_ALLOW_BLOCK=1
     Block,
 }
 

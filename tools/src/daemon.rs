@@ -21,7 +21,7 @@ Ctrl-C or SIGTERM ends it: applications are asked to stop, and run on; all trace
 /// Record all applications of this user, in the foreground
 ///
 /// Applications that run already are picked up, and so are those that start later. It listens at
-/// $LANEWAY_SOCKET, or else at $XDG_RUNTIME_DIR/laneway/socket, or else at /tmp/laneway-<uid>/socket, where
+/// $LANEWAY_SOCKET, or else at $XDG_RUNTIME_DIR/laneway/socket, or else at /tmp/laneway-UID/socket, where
 /// applications look for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]

@@ -40,9 +40,10 @@ Exit codes:
   127  `record`: the program was not found
 
 Environment:
-  NO_COLOR         no colours
-  LANEWAY_SOCKET   where applications look for their consumer, and where `daemon` listens
-  LANEWAY_RSEQ     off: applications do without restartable sequences
+  NO_COLOR             no colours
+  LANEWAY_SOCKET       where applications look for their consumer, and where `daemon` listens
+  LANEWAY_ALLOW_BLOCK  1: the application lets itself be blocked, see `--mode block`
+  LANEWAY_RSEQ         off: the application does without restartable sequences
 
 Try `laneway demo`.";
 

@@ -42,7 +42,11 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Where to record; made here, refused if it exists [default: laneway-<program>-<date>-<time>]
+    /// The program and its arguments
+    #[arg(required = true, last = true, value_name = "PROGRAM")]
+    pub(crate) program: Vec<OsString>,
+
+    /// Where to record; made here, refused if it exists [default: laneway-PROGRAM-DATE-TIME]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
 
@@ -51,10 +55,6 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     tell: OutputArgs,
-
-    /// The program and its arguments
-    #[arg(required = true, last = true, value_name = "PROGRAM")]
-    pub(crate) program: Vec<OsString>,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {

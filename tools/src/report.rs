@@ -88,9 +88,10 @@ fn lost(counts: &Counts, paint: Paint) -> String {
         count(lost),
         causes.join(", ")
     );
-    let advice = match counts.lost.full {
-        0 => "",
-        _ => "; more --sub-buffers, a larger --sub-buffer-size or --mode block would help",
+    let advice = match (counts.lost.full, counts.lost.too_large) {
+        (1.., _) => "; more --sub-buffers, a larger --sub-buffer-size or --mode block would help",
+        (0, 1..) => "; an event has to fit into a sub-buffer (--sub-buffer-size) and into 128 KiB",
+        (0, 0) => "",
     };
     format!("{}{advice}", paint.bad(&summary))
 }
@@ -156,6 +157,14 @@ mod tests {
         );
         assert!(text.contains("--sub-buffers"), "{text}");
         assert_eq!(lost(&summary(0).total, Paint::none()), "nothing");
+    }
+
+    #[test]
+    fn an_event_that_is_too_large_is_told_what_it_has_to_fit_into() {
+        let mut summary = summary(0);
+        summary.total.lost.too_large = 1;
+        let text = lost(&summary.total, Paint::none());
+        assert!(text.contains("1 too large; an event has to fit"), "{text}");
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(value_name = "PATH", default_value = "/usr")]
     path: PathBuf,
 
-    /// Where to record; made here, refused if it exists [default: laneway-demo-<date>-<time>]
+    /// Where to record; made here, refused if it exists [default: laneway-demo-DATE-TIME]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
 
