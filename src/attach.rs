@@ -17,13 +17,13 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
-use std::{mem, ptr, thread};
+use std::{mem, ptr};
 
 use laneway_control::{Mode, Rendezvous};
 use laneway_ringbuf::WhenFull;
 
 use crate::emit::{self, CHANNELS};
-use crate::{agent, blocking, startup};
+use crate::{agent, bare_thread, blocking, startup};
 
 /// How long the constructor gives the agent for its first attempt. It takes a
 /// fraction of a millisecond; the limit is for a machine that cannot run it.
@@ -51,11 +51,10 @@ pub(crate) fn start() {
     at_fork();
     let expected = meeting.channel_file().exists();
     let (tried, first_attempt) = mpsc::sync_channel(1);
-    let agent = thread::Builder::new()
-        .name("laneway".to_owned())
-        .stack_size(STACK_BYTES);
     let blocked = BlockedSignals::new();
-    let agent = agent.spawn(move || agent::run(&meeting, &tried));
+    let agent = bare_thread::spawn(c"laneway", STACK_BYTES, move || {
+        agent::run(&meeting, &tried);
+    });
     drop(blocked);
     if agent.is_ok() && expected {
         let _ = first_attempt.recv_timeout(PATIENCE);

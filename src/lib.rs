@@ -12,6 +12,7 @@
 
 mod agent;
 mod attach;
+mod bare_thread;
 mod blocking;
 mod callsite;
 mod emit;
