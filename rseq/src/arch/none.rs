@@ -80,7 +80,7 @@ pub(crate) fn reserve(
 pub(crate) unsafe fn count(
     _offset: isize,
     _cpu: u32,
-    _counter: *const AtomicU64,
+    _counter: *const core::sync::atomic::AtomicU64,
     _lap: u64,
     _delta: u64,
 ) -> bool {
