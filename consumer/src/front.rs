@@ -14,18 +14,18 @@
 //! has sent is read before its hang-up is believed.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use laneway_control::message::HELLO_FDS;
-use laneway_control::{Connection, Hello, ToApplication, ToConsumer};
+use laneway_control::{Hello, ToApplication, ToConsumer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::Error;
+use crate::client::{Client, State, admit};
 use crate::consumer::Shared;
 use crate::drain::{self, Application, Report};
 use crate::listen::Listener;
@@ -50,22 +50,6 @@ pub(crate) struct Front {
     reporter: Sender<(u64, Report)>,
     summary: Summary,
     stop_by: Option<Instant>,
-}
-
-/// An application, from its connection to its last report.
-struct Client {
-    /// `None` when it is gone, or not listened to any more.
-    connection: Option<Connection>,
-    /// Readable when the process is dead, even if a child of it still holds the socket.
-    pidfd: Option<OwnedFd>,
-    since: Instant,
-    state: State,
-}
-
-enum State {
-    Greeting,
-    Recording(drain::Handle),
-    Ending(drain::Handle),
 }
 
 impl Front {
@@ -380,45 +364,4 @@ impl Front {
         }
         self.clients.is_empty()
     }
-}
-
-impl Client {
-    fn is_greeting(&self) -> bool {
-        matches!(self.state, State::Greeting)
-    }
-
-    fn is_dead(&self) -> bool {
-        let Some(pidfd) = &self.pidfd else {
-            return false;
-        };
-        let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
-        poll(&mut polled, Some(&Timespec::default())).is_ok() && !polled[0].revents().is_empty()
-    }
-}
-
-/// Looks at who connected.
-fn admit(connection: Connection, summary: &mut Summary) -> Option<Client> {
-    let peer = match connection.peer() {
-        Ok(peer) => peer,
-        Err(e) => {
-            summary.refuse(e.to_string());
-            return None;
-        }
-    };
-    let own = rustix::process::geteuid().as_raw();
-    if peer.uid != own && own != 0 {
-        let reason = Error::OtherUser { uid: peer.uid, own }.to_string();
-        summary.refuse(reason.clone());
-        let _ = connection.send(&ToApplication::Rejected { reason }, &[]);
-        return None;
-    }
-    // Of a process that is dead, or of another PID namespace, there is none; then the socket alone tells its end.
-    let pid = Pid::from_raw(peer.pid.cast_signed());
-    let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    Some(Client {
-        connection: Some(connection),
-        pidfd,
-        since: Instant::now(),
-        state: State::Greeting,
-    })
 }

@@ -34,6 +34,7 @@
 
 #![forbid(unsafe_code)]
 
+mod client;
 mod consumer;
 mod drain;
 mod error;

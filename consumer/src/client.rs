@@ -1,0 +1,69 @@
+//! One application, as the front sees it.
+
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use laneway_control::{Connection, ToApplication};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::Error;
+use crate::drain;
+use crate::summary::Summary;
+
+/// An application, from its connection to its last report.
+pub(crate) struct Client {
+    /// `None` when it is gone, or not listened to any more.
+    pub(crate) connection: Option<Connection>,
+    /// Readable when the process is dead, even if a child of it still holds the socket.
+    pub(crate) pidfd: Option<OwnedFd>,
+    pub(crate) since: Instant,
+    pub(crate) state: State,
+}
+
+pub(crate) enum State {
+    Greeting,
+    Recording(drain::Handle),
+    Ending(drain::Handle),
+}
+
+impl Client {
+    pub(crate) fn is_greeting(&self) -> bool {
+        matches!(self.state, State::Greeting)
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        let Some(pidfd) = &self.pidfd else {
+            return false;
+        };
+        let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
+        poll(&mut polled, Some(&Timespec::default())).is_ok() && !polled[0].revents().is_empty()
+    }
+}
+
+/// Looks at who connected.
+pub(crate) fn admit(connection: Connection, summary: &mut Summary) -> Option<Client> {
+    let peer = match connection.peer() {
+        Ok(peer) => peer,
+        Err(e) => {
+            summary.refuse(e.to_string());
+            return None;
+        }
+    };
+    let own = rustix::process::geteuid().as_raw();
+    if peer.uid != own && own != 0 {
+        let reason = Error::OtherUser { uid: peer.uid, own }.to_string();
+        summary.refuse(reason.clone());
+        let _ = connection.send(&ToApplication::Rejected { reason }, &[]);
+        return None;
+    }
+    // Of a process that is dead, or of another PID namespace, there is none; then the socket alone tells its end.
+    let pid = Pid::from_raw(peer.pid.cast_signed());
+    let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    Some(Client {
+        connection: Some(connection),
+        pidfd,
+        since: Instant::now(),
+        state: State::Greeting,
+    })
+}
