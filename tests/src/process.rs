@@ -62,11 +62,7 @@ impl Output {
     #[track_caller]
     #[must_use]
     pub fn number(&self, name: &str) -> u64 {
-        let value = self
-            .stdout
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        let number = value.and_then(|value| value.parse().ok());
+        let number = number_in(&self.stdout, name);
         number.unwrap_or_else(|| panic!("no {name}=… in {self:?}"))
     }
 
@@ -150,10 +146,16 @@ impl Running {
         });
     }
 
-    /// What it has printed on standard output so far.
-    #[must_use]
-    pub fn printed(&self) -> String {
-        self.stdout.text()
+    /// Waits until it has printed `name=…`, and gives the number.
+    #[track_caller]
+    pub fn await_number(&mut self, name: &str) -> u64 {
+        self.await_text(&format!("{name}="));
+        let mut number = None;
+        eventually("the end of a line", LIMIT, || {
+            number = number_in(&self.stdout.text(), name);
+            number.is_some()
+        });
+        number.expect("it is there now")
     }
 
     /// Whether it has ended.
@@ -202,6 +204,15 @@ impl Drop for Running {
 #[must_use]
 pub fn signal_of(status: ExitStatus) -> Option<i32> {
     status.signal()
+}
+
+/// The number in the line `name=…`, once the line is whole.
+fn number_in(text: &str, name: &str) -> Option<u64> {
+    let lines = text
+        .split_inclusive('\n')
+        .filter_map(|line| line.strip_suffix('\n'));
+    let mut values = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+    values.find_map(|value| value.parse().ok())
 }
 
 /// A thread that reads a pipe.

@@ -6,6 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use laneway_tests::events::babeltrace_lines;
+use laneway_tests::summary::Process;
 use laneway_tests::{Record, Recorded, Running, lanes};
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -18,40 +19,88 @@ fn events() -> usize {
     1_000_000 * factor
 }
 
+const BLOCK: [&str; 2] = ["--mode=block", "--block-timeout=60s"];
+
 #[test]
 fn where_threads_wait_for_room_every_event_is_there_exactly_once() {
-    let recorded = run(&["--mode=block", "--block-timeout=60s"]);
+    let recorded = run(Record::program("many_threads").options(BLOCK), events());
+    assert_eq!(recorded.output.number("libc_rseq"), 1);
+    assert_complete(&recorded, events());
     let process = recorded.process();
-    assert_eq!(process.counts.lost.total(), 0, "{process:#?}");
-    let found = Found::of(&recorded);
-    assert_eq!(found.warnings, "", "babeltrace2 warns");
-    assert_eq!(found.total, (THREADS * events()) as u64);
-    let missing = found.seen.iter().flatten().filter(|seen| !**seen).count();
-    assert_eq!(missing, 0);
-    assert!(
-        process.lanes.len() >= 2 && process.lanes.iter().all(|lane| lane.counts.recorded > 0),
-        "both CPUs took part: {process:#?}"
-    );
+    assert_eq!(process.rseq_off, None);
+    let restartable = process.lanes.iter().filter(|lane| !lane.atomic);
+    assert!(restartable.count() >= 2, "both CPUs: {process:#?}");
 }
 
 #[test]
 fn where_there_is_no_room_every_event_is_there_once_or_counted() {
     // A ring so small that it must overflow.
-    let recorded = run(&["--sub-buffer-size=4K", "--sub-buffers=2"]);
+    let small = ["--sub-buffer-size=4K", "--sub-buffers=2"];
+    let recorded = run(Record::program("many_threads").options(small), events());
     let process = recorded.process();
     let lost = process.counts.lost;
     assert_eq!(lost.total(), lost.full, "{process:#?}");
     assert!(lost.full > 0, "the test tests nothing: {process:#?}");
     assert!(process.counts.recorded > 0, "{process:#?}");
-    let found = Found::of(&recorded);
+    let found = Found::of(&recorded, events());
     assert!(found.warnings.contains("discarded"), "{}", found.warnings);
 }
 
+#[test]
+fn threads_with_an_area_of_the_crates_own_lose_nothing() {
+    let events = events() / 4;
+    let record = Record::program("many_threads")
+        .options(BLOCK)
+        .env("GLIBC_TUNABLES", "glibc.pthread.rseq=0");
+    let recorded = run(record, events);
+    assert_eq!(recorded.output.number("libc_rseq"), 0);
+    assert_complete(&recorded, events);
+    let process = recorded.process();
+    assert_eq!(process.rseq_off, None);
+    let (atomic, restartable) = by_kind(&process);
+    assert!(atomic < restartable / 100, "{process:#?}");
+}
+
+#[test]
+fn threads_without_restartable_sequences_lose_nothing_and_the_trace_says_so() {
+    let events = events() / 4;
+    let record = Record::program("many_threads")
+        .options(BLOCK)
+        .env("LANEWAY_RSEQ", "off");
+    let recorded = run(record, events);
+    assert_complete(&recorded, events);
+    let process = recorded.process();
+    let why = process.rseq_off.as_deref().unwrap_or_default();
+    assert!(why.contains("LANEWAY_RSEQ=off"), "{process:#?}");
+    assert_eq!(by_kind(&process), (recorded.summary().total.recorded, 0));
+    let metadata = fs::read_to_string(process.trace.join("metadata")).expect("metadata");
+    assert!(metadata.contains("rseq_off = \"switched off by LANEWAY_RSEQ=off"));
+}
+
+/// How many events are in atomic lanes, and how many in the others.
+fn by_kind(process: &Process) -> (u64, u64) {
+    let sum = |atomic| {
+        let lanes = process.lanes.iter().filter(|lane| lane.atomic == atomic);
+        lanes.map(|lane| lane.counts.recorded).sum()
+    };
+    (sum(true), sum(false))
+}
+
+/// Every one of `events` of each thread is there, and nobody complains.
+#[track_caller]
+fn assert_complete(recorded: &Recorded, events: usize) {
+    let process = recorded.process();
+    assert_eq!(process.counts.lost.total(), 0, "{process:#?}");
+    let found = Found::of(recorded, events);
+    assert_eq!(found.warnings, "", "babeltrace2 warns");
+    assert_eq!(found.total, (THREADS * events) as u64);
+    assert!(found.seen.iter().flatten().all(|seen| *seen));
+}
+
 /// Runs the threads, moves them about, and checks what must always hold.
-fn run(options: &[&str]) -> Recorded {
-    let recorded = Record::program("many_threads")
-        .args([THREADS.to_string(), events().to_string()])
-        .options(options)
+fn run(record: Record, events: usize) -> Recorded {
+    let recorded = record
+        .args([THREADS.to_string(), events.to_string()])
         .run_with(|running| {
             let moves = move_about(running);
             assert!(moves > 100, "the test tests nothing: {moves} migrations");
@@ -71,12 +120,7 @@ fn run(options: &[&str]) -> Recorded {
 
 /// Binds threads of the program to one CPU after the other, until it ends; says how often.
 fn move_about(running: &mut Running) -> u64 {
-    running.await_text("pid=");
-    let pid = running
-        .printed()
-        .trim()
-        .trim_start_matches("pid=")
-        .to_owned();
+    let pid = running.await_number("pid");
     let allowed = sched_getaffinity(None).expect("it is known");
     let cpus: Vec<_> = (0..CpuSet::MAX_CPU)
         .filter(|&cpu| allowed.is_set(cpu))
@@ -115,8 +159,8 @@ struct Found {
 impl Found {
     /// Reads the trace; no event may be there twice, and those of each thread must be in order.
     #[track_caller]
-    fn of(recorded: &Recorded) -> Found {
-        let mut seen = vec![vec![false; events()]; THREADS];
+    fn of(recorded: &Recorded, events: usize) -> Found {
+        let mut seen = vec![vec![false; events]; THREADS];
         let mut next = [0; THREADS];
         let mut total = 0;
         let warnings = babeltrace_lines(&recorded.trace, |line| {

@@ -1,7 +1,7 @@
 //! Threads that emit numbered events as fast as they can.
 //!
-//! Usage: `many_threads THREADS EVENTS`, both numbers; prints its process id first, and at the end how many events it
-//! has emitted.
+//! Usage: `many_threads THREADS EVENTS`, both numbers; prints its process id first, whether the C library has
+//! registered an rseq area, and at the end how many events it has emitted.
 
 use std::thread;
 use std::time::Duration;
@@ -17,6 +17,7 @@ fn main() {
         panic!("usage: many_threads THREADS EVENTS");
     };
     laneway::allow_blocking(Duration::from_secs(60));
+    println!("libc_rseq={}", u8::from(libc_has_rseq()));
     println!("pid={}", std::process::id());
     let emitted: u64 = thread::scope(|scope| {
         let threads: Vec<_> = (0..threads)
@@ -37,4 +38,13 @@ fn tick(thread: u64, events: u64) -> u64 {
         emitted += 1;
     }
     emitted
+}
+
+/// Whether the C library uses rseq itself: then it says how large its area is.
+fn libc_has_rseq() -> bool {
+    // SAFETY: a C string; the variable, where there is one, is an `unsigned int` that does not change after startup.
+    unsafe {
+        let size = libc::dlsym(libc::RTLD_DEFAULT, c"__rseq_size".as_ptr());
+        !size.is_null() && *size.cast::<libc::c_uint>() > 0
+    }
 }
