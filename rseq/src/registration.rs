@@ -43,6 +43,8 @@ const AT_RSEQ_ALIGN: libc::c_ulong = 28;
 
 /// The offset of the area in force from the thread pointer. Only meaningful once `STATE` is not `UNKNOWN`.
 static OFFSET: AtomicIsize = AtomicIsize::new(0);
+/// How many bytes of that area the kernel keeps up to date.
+static FEATURE_BYTES: AtomicU32 = AtomicU32::new(0);
 /// The choice made for the process: one of the constants below, `errno` in the upper half.
 static STATE: AtomicU32 = AtomicU32::new(UNKNOWN);
 /// The key whose destructor unregisters a thread, plus one; 0 before there is one.
@@ -94,6 +96,8 @@ pub enum Unavailable {
         /// As rseq(2) returned it.
         errno: i32,
     },
+    /// The C library registered its threads, but not this one.
+    NotThisThread,
     /// The thread is past the point of its exit where it was unregistered.
     ThreadExiting,
 }
@@ -117,6 +121,9 @@ impl fmt::Display for Unavailable {
             Self::Refused { errno } => write!(
                 f,
                 "the kernel refused the registration with errno {errno}; a seccomp filter may forbid rseq"
+            ),
+            Self::NotThisThread => f.write_str(
+                "the C library has no rseq for this thread, which it may not have started",
             ),
             Self::ThreadExiting => f.write_str("the thread is exiting and already unregistered"),
         }
@@ -209,19 +216,14 @@ impl Rseq {
 
     /// How many bytes of the area the kernel keeps up to date: at least 20, 28 where it knows `mm_cid`; 0 where the
     /// process has no rseq.
+    #[inline]
     pub fn feature_bytes(self) -> usize {
-        if self.process().is_err() {
-            return 0;
-        }
-        // SAFETY: getauxval reads a table that never changes; 0 means "no such entry".
-        let kernel = unsafe { libc::getauxval(AT_RSEQ_FEATURE_SIZE) } as usize;
-        // glibc up to 2.39 reports the 32 bytes it allocates, later ones the bytes in use; ours is 32 bytes long.
-        kernel.clamp(ORIGINAL_FEATURE_BYTES, size_of::<Area>())
+        FEATURE_BYTES.load(Relaxed) as usize
     }
 
     /// The alignment the kernel wants for an area longer than 32 bytes, and 32 for this one.
     pub fn area_alignment(self) -> usize {
-        // SAFETY: as above.
+        // SAFETY: getauxval reads a table that never changes.
         let kernel = unsafe { libc::getauxval(AT_RSEQ_ALIGN) } as usize;
         kernel.max(align_of::<Area>())
     }
@@ -253,8 +255,7 @@ impl Rseq {
             cpu if cpu as i32 >= 0 => return Ok(owner),
             CPU_ID_UNINITIALIZED if owner == Owner::Crate => {}
             CPU_ID_REGISTRATION_FAILED if owner == Owner::Crate => return Err(own_failure()),
-            // libc could not register this thread, and says no more than that.
-            _ => return Err(Unavailable::Refused { errno: 0 }),
+            _ => return Err(Unavailable::NotThisThread),
         }
         match register_own() {
             Ok(()) => Ok(owner),
@@ -270,8 +271,21 @@ fn choose_slow() {
     let (offset, state) = choose();
     // Racing threads store the same offset: it depends on the environment and libc only.
     OFFSET.store(offset, Relaxed);
+    FEATURE_BYTES.store(feature_bytes(state), Relaxed);
     // SYNC(choice): pairs with the Acquire load in `Rseq::get`.
     let _ = STATE.compare_exchange(UNKNOWN, state, Release, Relaxed);
+}
+
+/// What the kernel keeps up to date of the area that was chosen.
+fn feature_bytes(state: u32) -> u32 {
+    if state != LIBC && state != OWN {
+        return 0;
+    }
+    // SAFETY: getauxval reads a table that never changes; 0 means "no such entry": before Linux 6.3.
+    let kernel = unsafe { libc::getauxval(AT_RSEQ_FEATURE_SIZE) } as usize;
+    // glibc's `__rseq_size` is no help: up to 2.39 it is the 32 bytes allocated, later the bytes in
+    // use. Whoever registered the area registered 32 bytes at least.
+    kernel.clamp(ORIGINAL_FEATURE_BYTES, size_of::<Area>()) as u32
 }
 
 fn choose() -> (isize, u32) {

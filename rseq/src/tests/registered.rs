@@ -78,10 +78,7 @@ fn a_thread_that_lost_its_registration_goes_on_without_and_gets_it_back() {
     assert_eq!(rseq.cpu(), None);
     assert_eq!(rseq.mm_cid(), None);
     if rseq.process() == Ok(Owner::Libc) {
-        assert_eq!(
-            rseq.register_thread(),
-            Err(Unavailable::Refused { errno: 0 })
-        );
+        assert_eq!(rseq.register_thread(), Err(Unavailable::NotThisThread));
         let counter = Counter::new(Backing::Private).unwrap();
         let list = FreeList::new(3, Backing::Private).unwrap();
         let lock = CpuLock::new(1, Backing::Private).unwrap();
