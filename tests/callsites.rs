@@ -57,6 +57,9 @@ static PACKAGE: LazyLock<PathBuf> = LazyLock::new(|| {
         [[bin]]
         name = "callsites-program"
         path = {program:?}
+        [[bin]]
+        name = "callsites-assembly"
+        path = {assembly:?}
         [dependencies]
         laneway.path = {here:?}
         [profile.release]
@@ -68,6 +71,7 @@ static PACKAGE: LazyLock<PathBuf> = LazyLock::new(|| {
         "#,
         lib = sources.join("lib.rs"),
         program = sources.join("program.rs"),
+        assembly = sources.join("assembly.rs"),
     );
     fs::create_dir_all(&package).unwrap();
     fs::write(package.join("Cargo.toml"), manifest).unwrap();
@@ -214,4 +218,79 @@ fn in_a_static_library_of_a_program_in_c() {
     assert_eq!(list(&mut Command::new(&program)), expected(&[&OF_LIBRARY]));
     let status = Command::new(&program).status().unwrap();
     assert_eq!(status.code(), Some(7), "runs its main when nobody asks");
+}
+
+/// The instructions of a function in the assembly that the compiler wrote, up to the first
+/// `ret`: what runs while nobody wants the event. Labels and symbols have short names.
+#[cfg(target_arch = "x86_64")]
+fn disabled_path(assembly: &str, function: &str) -> Vec<String> {
+    let mut in_code = true;
+    let mut path = Vec::new();
+    let lines = assembly.lines().map(str::trim);
+    for line in lines
+        .skip_while(|line| *line != format!("{function}:"))
+        .skip(1)
+    {
+        if let Some(section) = line.strip_prefix(".section") {
+            in_code = section.trim().starts_with(".text");
+        }
+        if !in_code || line.is_empty() || line.starts_with(['.', '#']) {
+            continue;
+        }
+        let words = line.split_whitespace().map(|word| match word {
+            label if label.contains(".Ltmp") => "gate.channels]",
+            symbol if symbol.contains("callsite4emit") => "emit",
+            other => other,
+        });
+        path.push(words.collect::<Vec<_>>().join(" "));
+        if line == "ret" {
+            break;
+        }
+    }
+    path
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_disabled_callsite_is_a_load_and_a_branch_as_the_documentation_shows_it() {
+    let output = PACKAGE.join("assembly.s");
+    let emit = format!("asm={}", output.display());
+    let intel = "llvm-args=--x86-asm-syntax=intel";
+    let flags = ["--emit", &emit, "-C", intel, "-C", "codegen-units=1"];
+    let bin = ["rustc", "--bin", "callsites-assembly", "--"];
+    let _built = build("release", &[&bin, &flags[..]].concat());
+    let assembly = fs::read_to_string(output).unwrap();
+
+    let order = disabled_path(&assembly, "order");
+    let expected = [
+        "mov eax, dword ptr [rip + gate.channels]",
+        "test eax, eax",
+        "jne emit",
+        "ret",
+    ];
+    assert_eq!(order, expected);
+    let shown = include_str!("../docs/callsite.md");
+    let (_, shown) = shown.split_once("```asm\norder:\n").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let instruction = |line: &str| {
+        let (instruction, _comment) = line.split_once(';').unwrap_or((line, ""));
+        instruction.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let shown: Vec<_> = shown.lines().map(instruction).collect();
+    assert_eq!(shown, expected, "docs/callsite.md");
+
+    for function in ["customer", "inventory"] {
+        let path = disabled_path(&assembly, function);
+        let jumps = path.iter().filter(|i| i.starts_with('j')).count();
+        let loads = path.iter().filter(|i| i.contains("gate.channels")).count();
+        assert_eq!((loads, jumps), (1, 1), "{function}: {path:#?}");
+        assert!(!path.iter().any(|i| i.starts_with("call")), "{path:#?}");
+    }
+    let counted = disabled_path(&assembly, "counted");
+    let load = counted
+        .iter()
+        .position(|i| i.contains("gate.channels"))
+        .unwrap();
+    let again = counted.iter().rposition(|i| i.starts_with('j')).unwrap();
+    assert!(load < again, "the load is in the loop: {counted:#?}");
 }

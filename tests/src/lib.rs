@@ -19,6 +19,7 @@ pub mod place;
 pub mod process;
 pub mod record;
 pub mod summary;
+pub mod terminal;
 
 pub use daemon::{Daemon, Place};
 pub use events::{Event, babeltrace};

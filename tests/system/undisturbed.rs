@@ -1,0 +1,100 @@
+//! A traced program cannot tell that it is traced.
+
+use std::process::Command;
+
+use laneway_tests::{Output, Place, Record, process, program, run};
+
+/// What the program says without a consumer.
+fn alone(arguments: &[&str]) -> Output {
+    let place = Place::new();
+    run(place.application("witness").args(arguments))
+}
+
+#[track_caller]
+fn assert_same(traced: &Output, alone: &Output) {
+    for (line, other) in traced.stdout.lines().zip(alone.stdout.lines()) {
+        assert_eq!(line, other);
+    }
+    assert_eq!(traced.stdout, alone.stdout);
+    assert_eq!(traced.code(), alone.code());
+}
+
+#[test]
+fn descriptors_signals_affinity_and_errno_are_as_without_a_consumer() {
+    let alone = alone(&[]);
+    assert_eq!(alone.code(), Some(7));
+    assert!(alone.stdout.starts_with("first descriptor: 3\n"));
+    assert!(alone.stdout.contains("SigBlk:") && alone.stdout.contains("Cpus_allowed:"));
+    assert!(alone.stdout.contains("errno changed: 0\n"));
+    let recorded = Record::program("witness").run();
+    assert_same(&recorded.output, &alone);
+    let counts = recorded.process().counts;
+    assert!(
+        counts.lost.too_large == 4 && counts.recorded > 1000,
+        "{counts:?}"
+    );
+}
+
+#[test]
+fn what_the_program_has_set_before_stays() {
+    let dressed = |inner: &mut Command| {
+        // A blocked signal, an ignored one, one CPU, another priority, more descriptors, and a directory.
+        let mut shell = process::command("sh");
+        shell
+            .args([
+                "-c",
+                "trap '' USR1; cd /; exec 9</dev/null; exec nice -n 3 taskset -c 0 \"$@\"",
+                "sh",
+            ])
+            .arg(inner.get_program())
+            .args(inner.get_args());
+        shell
+    };
+    let place = Place::new();
+    let mut without = dressed(&mut Command::new(program("witness")));
+    let alone = run(without.env("LANEWAY_SOCKET", place.socket()));
+    assert!(alone.stdout.contains("priority: 3"), "{}", alone.stdout);
+    let with = dressed(&mut Command::new(program("witness")));
+    let recorded = Record::command(with.get_program())
+        .args(with.get_args())
+        .run();
+    assert_same(&recorded.output, &alone);
+    assert!(recorded.process().counts.recorded > 1000);
+}
+
+#[test]
+fn a_program_that_closes_all_descriptors_goes_on_being_traced() {
+    let alone = alone(&["close"]);
+    assert!(alone.stdout.contains("closed: 0\n"), "{}", alone.stdout);
+    assert!(alone.stdout.contains("first descriptor after it: 3\n"));
+    let recorded = Record::program("witness")
+        .args(["close"])
+        .options(["--mode=block", "--block-timeout=60s"])
+        .run();
+    assert_same(&recorded.output, &alone);
+    let events = recorded.events();
+    let numbers = events
+        .iter()
+        .filter(|e| e.name == "witness:after")
+        .map(|e| e.number("n"));
+    assert!(numbers.eq(0..recorded.output.number("after")));
+}
+
+#[test]
+fn without_a_consumer_nothing_is_left_behind_and_nothing_waited_for() {
+    let place = Place::new();
+    let began = std::time::Instant::now();
+    let output = run(place.application("bad_ends").arg("once"));
+    let took = began.elapsed();
+    assert_eq!(
+        (
+            output.code(),
+            output.stdout.as_str(),
+            output.stderr.as_str()
+        ),
+        (Some(0), "", "")
+    );
+    assert!(took < std::time::Duration::from_secs(5), "{took:?}");
+    let left: Vec<_> = std::fs::read_dir(place.dir()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
