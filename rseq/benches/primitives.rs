@@ -7,8 +7,9 @@
 //!   one lock   one std Mutex for all
 //! ```
 //!
-//! All find their CPU in the same way, by one load. 1 to 8 threads on whatever CPUs there are. Criterion measures; the
-//! table at the end has the best sample of each, in nanoseconds for rseq, and the others as multiples of it.
+//! All find their CPU in the same way, by one load. 1 to 8 threads on whatever CPUs there are.
+//! Criterion measures; the table at the end has the best sample of each, in nanoseconds for rseq,
+//! and the others as multiples of it.
 //!
 //! `cargo bench -p laneway-rseq`
 
@@ -49,7 +50,8 @@ impl State {
     fn new() -> Self {
         let line = |_| {
             let words: [AtomicU64; 32] = std::array::from_fn(|_| AtomicU64::new(0));
-            // A list of all elements: 15, 14 … 0. With one, a preempted thread would leave the others none.
+            // A list of all elements: 15, 14 … 0. With one, a preempted thread would leave the
+            // others none.
             words[HEAD].store(LINKS as u64, Relaxed);
             (0..LINKS).for_each(|i| words[DATA + i].store(i as u64, Relaxed));
             Line(words)
@@ -382,7 +384,8 @@ fn bump(word: &AtomicU64) {
     word.store(word.load(Relaxed) + 1, Relaxed);
 }
 
-/// How long `threads` threads need for `iterations` operations in all: from the first one's start to the last one's end.
+/// How long `threads` threads need for `iterations` operations in all: from the first one's start
+/// to the last one's end.
 fn time(state: &State, threads: usize, iterations: u64, turns: Turns) -> Duration {
     let each = iterations.div_ceil(threads as u64);
     let barrier = Barrier::new(threads);

@@ -9,9 +9,9 @@
 //!                                            0              4        8         16      20        24     28
 //! ```
 //!
-//! `cpu_id` is the word everything turns on. While the thread is registered it is the CPU the thread
-//! runs on; otherwise it is negative, so one unsigned compare with the number of per-CPU slots
-//! tells "there is no slot for this CPU" and "no rseq in this thread" alike.
+//! `cpu_id` is the word everything turns on. While the thread is registered it is the CPU the
+//! thread runs on; otherwise it is negative, so one unsigned compare with the number of per-CPU
+//! slots tells "there is no slot for this CPU" and "no rseq in this thread" alike.
 //!
 //! Invariant: whatever [`Rseq`](crate::Rseq) publishes as the offset leads, in every thread
 //! of the process, to 32 bytes laid out like this.

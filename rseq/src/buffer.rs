@@ -8,12 +8,13 @@
 //!             3 ─────────────────────────▲
 //! ```
 //!
-//! *Push* writes the item above the top, where nobody looks, and commits by counting it. *Pop* reads the
-//! top item and commits by counting it off. One word is stored or compared directly, several are copied.
-//! The remote side, for threads without a sequence, needs two words changed at once, so it has a lock, which nobody
-//! waits for: who finds it taken goes on to the next CPU's.
+//! *Push* writes the item above the top, where nobody looks, and commits by counting it. *Pop*
+//! reads the top item and commits by counting it off. One word is stored or compared directly,
+//! several are copied. The remote side, for threads without a sequence, needs two words changed at
+//! once, so it has a lock, which nobody waits for: who finds it taken goes on to the next CPU's.
 //!
-//! Invariant: an item whose push succeeded is popped at most once; `count` items of a side are whole.
+//! Invariant: an item whose push succeeded is popped at most once; `count` items of a side are
+//! whole.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -72,8 +73,8 @@ impl<const W: usize> CpuBuffer<W> {
         })
     }
 
-    /// The stacks that another process made with [`Backing::Shared`]. A process that dies while it has a remote
-    /// side's lock makes that side useless, and takes its items along.
+    /// The stacks that another process made with [`Backing::Shared`]. A process that dies while it
+    /// has a remote side's lock makes that side useless, and takes its items along.
     ///
     /// # Errors
     /// As for [`Memory::attach`].
@@ -111,8 +112,8 @@ impl<const W: usize> CpuBuffer<W> {
         }
     }
 
-    /// Takes the item that was put last on the stack of the current CPU; `None` if it is empty, though others
-    /// may have some. May be called in a signal handler.
+    /// Takes the item that was put last on the stack of the current CPU; `None` if it is empty,
+    /// though others may have some. May be called in a signal handler.
     #[inline]
     pub fn pop(&self) -> Option<[u64; W]> {
         let rseq = self.memory.rseq();
@@ -194,8 +195,8 @@ fn push_local<const W: usize>(
         rseq.compare_store_store(cpu, top, count, first, count + 1)?;
     } else {
         let (from, to) = (item.as_ptr().cast(), place.as_ptr().cast::<u8>().cast_mut());
-        // SAFETY: W words can be read at `from`, which is ours, and written at `to`; atomics may be written
-        // through a shared reference, and threads elsewhere do not look above the top.
+        // SAFETY: W words can be read at `from`, which is ours, and written at `to`; atomics may be
+        // written through a shared reference, and threads elsewhere do not look above the top.
         unsafe {
             rseq.compare_copy_store(cpu, top, count, from, to, size_of_val(item), count + 1)?
         };

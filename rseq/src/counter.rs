@@ -5,8 +5,8 @@
 //!    └──── fetch_add, if not ──▶ remote word of CPU n ─┴─▶ sum = Σ local + Σ remote
 //! ```
 //!
-//! Invariant: every finished `add` is in exactly one word, and no word is ever set back; so a sum holds every
-//! add that finished before it began, and none twice.
+//! Invariant: every finished `add` is in exactly one word, and no word is ever set back; so a sum
+//! holds every add that finished before it began, and none twice.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -15,7 +15,8 @@ use crate::sync::Ordering::{Acquire, Release};
 
 const KIND: u64 = u64::from_le_bytes(*b"counter1");
 
-/// A number that many threads, of one process or of several, add to without getting in each other's way.
+/// A number that many threads, of one process or of several, add to without getting in each other's
+/// way.
 ///
 /// ```
 /// use laneway_rseq::{Backing, Counter};

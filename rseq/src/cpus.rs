@@ -4,8 +4,9 @@
 //!   /sys/devices/system/cpu/possible   "0-63"  or  "0,2-5"   →  one more than the highest number
 //! ```
 //!
-//! *Possible* and not *online* or *allowed*: CPUs come and go, and a mask can be widened from outside, but a thread
-//! never runs on a number that is not possible. Nothing here asks for or changes an affinity.
+//! *Possible* and not *online* or *allowed*: CPUs come and go, and a mask can be widened from
+//! outside, but a thread never runs on a number that is not possible. Nothing here asks for or
+//! changes an affinity.
 //!
 //! Source: kernel `Documentation/admin-guide/cputopology.rst`.
 
@@ -13,7 +14,8 @@ use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::slot::CpuId;
 
-/// How many per-CPU slots cover every CPU of the machine: one more than the highest possible number. At least 1.
+/// How many per-CPU slots cover every CPU of the machine: one more than the highest possible
+/// number. At least 1.
 ///
 /// The first call reads a file, without allocating; later ones are one load.
 pub fn possible_cpus() -> u32 {

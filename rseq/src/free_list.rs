@@ -8,14 +8,16 @@
 //!   remote side of CPU n: tag and head               └───┴───┴───┴───┴───┘
 //! ```
 //!
-//! Push and pop are one sequence each. Threads that have no sequence use the remote list, a stack with a tag against ABA,
-//! which a pop also looks at when the local one is empty.
+//! Push and pop are one sequence each. Threads that have no sequence use the remote list, a stack
+//! with a tag against ABA, which a pop also looks at when the local one is empty.
 //!
-//! The *gate* is how another CPU takes a local list away: it closes the gate, ends all sequences on that CPU
-//! ([`Barrier`]), and the list is its own. Where the barrier cannot reach, because the memory belongs to several processes or the kernel is
-//! old, it only *asks*: the next thread that comes to the gate on that CPU moves the list to the remote side, where anyone can take it.
+//! The *gate* is how another CPU takes a local list away: it closes the gate, ends all sequences on
+//! that CPU ([`Barrier`]), and the list is its own. Where the barrier cannot reach, because the
+//! memory belongs to several processes or the kernel is old, it only *asks*: the next thread that
+//! comes to the gate on that CPU moves the list to the remote side, where anyone can take it.
 //!
-//! Invariant: an element is in one list at most, or with whoever popped it. Links are claims: an index out of range ends a list.
+//! Invariant: an element is in one list at most, or with whoever popped it. Links are claims: an
+//! index out of range ends a list.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -65,8 +67,8 @@ pub struct FreeList {
 /// What came of [`FreeList::take_from`].
 #[derive(Debug)]
 pub enum Taken<'a> {
-    /// The whole list, local and remote; elements come in list order. What is not taken out is pushed
-    /// back, here.
+    /// The whole list, local and remote; elements come in list order. What is not taken out is
+    /// pushed back, here.
     Elements(Chain<'a>),
     /// The remote list. The local one could not be taken from here, so its CPU has been asked
     /// for it; it moves over with the next push or pop there. Try again later.
@@ -145,8 +147,8 @@ impl FreeList {
         }
     }
 
-    /// Takes the index that was put last on the list of the current CPU; `None` if this CPU has none, though others may
-    /// ([`take_from`](Self::take_from)). May be called in a signal handler.
+    /// Takes the index that was put last on the list of the current CPU; `None` if this CPU has
+    /// none, though others may ([`take_from`](Self::take_from)). May be called in a signal handler.
     #[inline]
     pub fn pop(&self) -> Option<usize> {
         let rseq = self.memory.rseq();
@@ -167,7 +169,8 @@ impl FreeList {
         }
     }
 
-    /// Takes all elements of one CPU's lists away, from wherever the caller runs. May be called by many at once.
+    /// Takes all elements of one CPU's lists away, from wherever the caller runs. May be called by
+    /// many at once.
     ///
     /// # Panics
     /// If there is no such CPU.
@@ -223,7 +226,8 @@ impl FreeList {
         self.pop_remote(self.memory.remote())
     }
 
-    /// Does what a taker asked for, if he asked on this CPU: moves the local list to the remote side.
+    /// Does what a taker asked for, if he asked on this CPU: moves the local list to the remote
+    /// side.
     fn hand_over(&self) {
         let rseq = self.memory.rseq();
         // First take the list off: a sequence, as other threads of this CPU may come by as well.
@@ -267,7 +271,8 @@ impl FreeList {
         let mut seen = head.load(Relaxed);
         loop {
             link.store(seen & INDEX_MASK, Relaxed);
-            // SYNC(remote): pairs with the Acquire in `pop_remote` and `take_remote`: who pops it sees its link.
+            // SYNC(remote): pairs with the Acquire in `pop_remote` and `take_remote`: who pops it
+            // sees its link.
             match head.compare_exchange_weak(seen, tagged(seen, first), Release, Relaxed) {
                 Ok(_) => return,
                 Err(now) => seen = now,
@@ -283,7 +288,8 @@ impl FreeList {
         loop {
             let index = index_in(links, seen & INDEX_MASK)?;
             let next = links[index].load(Relaxed) & INDEX_MASK;
-            // SYNC(remote): as above, for the next turn. The tag grows with every change, so what was read is still so.
+            // SYNC(remote): as above, for the next turn. The tag grows with every change, so what
+            // was read is still so.
             match head.compare_exchange_weak(seen, tagged(seen, next), AcqRel, Acquire) {
                 Ok(_) => return Some(index),
                 Err(now) => seen = now,

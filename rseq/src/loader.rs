@@ -38,8 +38,8 @@ mod imp {
         unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) }.cast_const()
     }
 
-    /// Makes the library this code is part of stay until the process ends, as the kernel may look at the
-    /// descriptors in it at any time, and threads unregister through a function in it.
+    /// Makes the library this code is part of stay until the process ends, as the kernel may look
+    /// at the descriptors in it at any time, and threads unregister through a function in it.
     pub(crate) fn pin() {
         let here = (pin as fn()) as *const c_void;
         // SAFETY: plain data, for which zero is a value.

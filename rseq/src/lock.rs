@@ -11,8 +11,9 @@
 //!   └──────┴───────────────┘
 //! ```
 //!
-//! A sequence and a compare-and-swap cannot exclude each other from one word, so there are twice as many locks as CPUs,
-//! and `lock` says which one it took by handing out that lock's words. Whoever wants the whole adds up all of them.
+//! A sequence and a compare-and-swap cannot exclude each other from one word, so there are twice as
+//! many locks as CPUs, and `lock` says which one it took by handing out that lock's words. Whoever
+//! wants the whole adds up all of them.
 //!
 //! Invariant: between `lock` and the guard's drop no other guard has the same words.
 
@@ -30,7 +31,8 @@ use crate::sync::{
 const KIND: u64 = u64::from_le_bytes(*b"cpulock1");
 const FREE: u64 = 0;
 const TAKEN: u64 = 1;
-/// How often a taken lock is looked at before its holder is given the CPU: he may be preempted on this very one.
+/// How often a taken lock is looked at before its holder is given the CPU: he may be preempted on
+/// this very one.
 const SPINS: u32 = 64;
 
 /// Words that are locked for the CPU a thread runs on.
@@ -69,9 +71,9 @@ impl CpuLock {
         })
     }
 
-    /// The locks that another process made with [`Backing::Shared`]. A process that dies with a lock keeps it
-    /// locked for good; others with a sequence on that CPU then wait for ever in [`lock`](Self::lock), and
-    /// [`try_lock`](Self::try_lock) passes on to the remote one.
+    /// The locks that another process made with [`Backing::Shared`]. A process that dies with a
+    /// lock keeps it locked for good; others with a sequence on that CPU then wait for ever in
+    /// [`lock`](Self::lock), and [`try_lock`](Self::try_lock) passes on to the remote one.
     ///
     /// # Errors
     /// As for [`Memory::attach`].
@@ -88,7 +90,8 @@ impl CpuLock {
 
     /// Takes the lock of the current CPU, waiting for it if need be.
     ///
-    /// Not to be called by a signal handler that may have interrupted a holder: it would wait for itself.
+    /// Not to be called by a signal handler that may have interrupted a holder: it would wait for
+    /// itself.
     #[inline]
     pub fn lock(&self) -> Guard<'_> {
         match self.lock_local() {
@@ -97,7 +100,8 @@ impl CpuLock {
         }
     }
 
-    /// Takes the lock of the current CPU if nobody has it, or else its remote one if nobody has that.
+    /// Takes the lock of the current CPU if nobody has it, or else its remote one if nobody has
+    /// that.
     #[inline]
     pub fn try_lock(&self) -> Option<Guard<'_>> {
         self.lock_local().or_else(|Busy| self.lock_remote()).ok()
@@ -126,7 +130,8 @@ impl CpuLock {
         });
         match taken {
             Some(Ok(cpu)) => {
-                // SYNC(unlock): pairs with the Release in the guard's drop, whose 0 the sequence read.
+                // SYNC(unlock): pairs with the Release in the guard's drop, whose 0 the sequence
+                // read.
                 fence(Acquire);
                 Ok(Guard {
                     words: self.memory.local_of(cpu),

@@ -6,8 +6,8 @@
 //!   attach    seals? size? → mmap(MAP_SHARED)
 //! ```
 //!
-//! Invariant: `base` is the start of `length` words that stay mapped, readable and writable, until the drop; all access to
-//! them, by whatever process, is atomic or by sequences.
+//! Invariant: `base` is the start of `length` words that stay mapped, readable and writable, until
+//! the drop; all access to them, by whatever process, is atomic or by sequences.
 //!
 //! Miri and loom, which do not know memfds, get words from the heap.
 
@@ -130,9 +130,9 @@ mod system {
         #[inline(always)]
         pub(crate) fn words(&self, start: usize, count: usize) -> &[AtomicU64] {
             debug_assert!(start + count <= self.length);
-            // SAFETY: the callers, all in `memory.rs`, ask for words of a layout that was checked to lie
-            // within the mapping (`Layout::total() <= length`), for CPUs the layout has. Any bytes are a
-            // valid atomic, and every access to them is one.
+            // SAFETY: the callers, all in `memory.rs`, ask for words of a layout that was checked
+            // to lie within the mapping (`Layout::total() <= length`), for CPUs the layout has. Any
+            // bytes are a valid atomic, and every access to them is one.
             unsafe { std::slice::from_raw_parts(self.base.as_ptr().add(start), count) }
         }
 

@@ -1,4 +1,5 @@
-//! membarrier(2) for restartable sequences: make sure that no sequence under way still acts on what it read.
+//! membarrier(2) for restartable sequences: make sure that no sequence under way still acts on what
+//! it read.
 //!
 //! ```text
 //!   this thread                      a thread on CPU 3
@@ -8,10 +9,10 @@
 //!   the data of CPU 3 is ours        2: cmp gate, open ✗ → slow path
 //! ```
 //!
-//! When the call returns, every sequence that a thread of *this process* had under way (on the given
-//! CPU, or on any) when it was made has either committed or will abort, and those that start
-//! later see all that the caller stored before. It also is a full memory barrier between the caller and those
-//! threads. It says nothing about threads of other processes that share the memory.
+//! When the call returns, every sequence that a thread of *this process* had under way (on the
+//! given CPU, or on any) when it was made has either committed or will abort, and those that start
+//! later see all that the caller stored before. It also is a full memory barrier between the caller
+//! and those threads. It says nothing about threads of other processes that share the memory.
 //!
 //! Source: membarrier(2); `MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ` since Linux 5.10.
 
@@ -76,7 +77,8 @@ impl Barrier {
         membarrier(CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0).map(drop)
     }
 
-    /// Ends every sequence that a thread of this process has under way on `cpu`; an offline CPU has none.
+    /// Ends every sequence that a thread of this process has under way on `cpu`; an offline CPU has
+    /// none.
     ///
     /// # Errors
     /// Only if a filter was put up since the registration.

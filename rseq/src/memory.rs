@@ -8,15 +8,16 @@
 //!   one page        stride, a power of two, at least a page
 //! ```
 //!
-//! The *local* words of a CPU are written by restartable sequences on that CPU only, with plain stores. Its
-//! *remote* words are written with atomics by whoever could not use a sequence: a thread without rseq, a process
-//! started with rseq off, a section that was interrupted again and again. The two never meet in one word,
-//! so both kinds of threads work on one structure at the same time, and neither has to know of the other.
+//! The *local* words of a CPU are written by restartable sequences on that CPU only, with plain
+//! stores. Its *remote* words are written with atomics by whoever could not use a sequence: a
+//! thread without rseq, a process started with rseq off, a section that was interrupted again and
+//! again. The two never meet in one word, so both kinds of threads work on one structure at the
+//! same time, and neither has to know of the other.
 //!
 //! A page is touched when its CPU first writes it, so CPUs that never run cost address space only.
 //!
-//! Invariant: the layout is fixed when the memory is made; a shared one is sealed against shrinking before
-//! anybody else can map it, so that no access can fault.
+//! Invariant: the layout is fixed when the memory is made; a shared one is sealed against shrinking
+//! before anybody else can map it, so that no access can fault.
 
 use std::fmt;
 use std::io;
@@ -200,11 +201,12 @@ impl Memory {
 
     /// Maps memory that another process made with [`Backing::Shared`].
     ///
-    /// Everything the descriptor leads to is a claim and checked; what a hostile peer writes later can
-    /// spoil the structure's contents and nothing else.
+    /// Everything the descriptor leads to is a claim and checked; what a hostile peer writes later
+    /// can spoil the structure's contents and nothing else.
     ///
     /// # Errors
-    /// [`Error::NotOurs`] if it is no such memory or of another kind, [`Error::System`] if it cannot be mapped.
+    /// [`Error::NotOurs`] if it is no such memory or of another kind, [`Error::System`] if it
+    /// cannot be mapped.
     pub fn attach(fd: OwnedFd, kind: u64) -> Result<Self, Error> {
         let map = Map::attach(fd, Header::Count as usize)?;
         let claim = |word: Header| map.words(word as usize, 1)[0].load(Relaxed);

@@ -9,11 +9,12 @@
 //!
 //! What they have in common: a primitive is told in which [`Slot`] (CPU) the caller believes to
 //! run. If the thread still runs there, and is neither preempted, migrated nor interrupted by a
-//! signal until the last instruction, the *commit*, all of it has happened; else the kernel sends the
-//! thread to the abort handler, and what it did before the commit stays where it was stored. So a
-//! primitive is atomic against every other thread and signal handler on this CPU *as far as its commit
-//! goes*; stores before the commit must be to memory that means nothing until the commit says so.
-//! Against other CPUs it is not atomic at all: nobody else may write the words at the same time.
+//! signal until the last instruction, the *commit*, all of it has happened; else the kernel sends
+//! the thread to the abort handler, and what it did before the commit stays where it was stored. So
+//! a primitive is atomic against every other thread and signal handler on this CPU *as far as its
+//! commit goes*; stores before the commit must be to memory that means nothing until the commit
+//! says so. Against other CPUs it is not atomic at all: nobody else may write the words at the same
+//! time.
 //!
 //! Commits have release order: who reads the committed word with acquire order on another
 //! CPU sees the stores before it. On x86-64 every store has it; on aarch64 the commit is an `stlr`.
@@ -24,8 +25,9 @@ use crate::slot::{CpuId, Slot};
 use crate::sync::AtomicU64;
 use core::fmt;
 
-/// How often [`Rseq::try_local`] starts anew before it gives up. A sequence is a few nanoseconds and a time slice
-/// some milliseconds, so even a second attempt is rare unless somebody steps or signals the thread on purpose.
+/// How often [`Rseq::try_local`] starts anew before it gives up. A sequence is a few nanoseconds
+/// and a time slice some milliseconds, so even a second attempt is rare unless somebody steps or
+/// signals the thread on purpose.
 pub const ATTEMPTS: u32 = 8;
 
 /// Why a primitive that compares did not happen.
@@ -81,12 +83,12 @@ pub struct Store<'a> {
 }
 
 impl Rseq {
-    /// Lets `local` work on the slot of the current CPU, [`ATTEMPTS`] times at most; `None` when the caller
-    /// must fall back: the CPU has no slot (`slots` or more), the thread no rseq, or every
-    /// attempt was interrupted.
+    /// Lets `local` work on the slot of the current CPU, [`ATTEMPTS`] times at most; `None` when
+    /// the caller must fall back: the CPU has no slot (`slots` or more), the thread no rseq, or
+    /// every attempt was interrupted.
     ///
-    /// `local` reads what it needs and ends in one primitive on the CPU it is given. A thread that is not
-    /// registered yet is registered on the way.
+    /// `local` reads what it needs and ends in one primitive on the CPU it is given. A thread that
+    /// is not registered yet is registered on the way.
     ///
     /// ```
     /// use laneway_rseq::Rseq;
@@ -165,8 +167,9 @@ impl Rseq {
     /// *word = new                                        ◀ commit (release)
     /// ```
     ///
-    /// An abort leaves nothing behind. The guard is compared first: whoever closes it elsewhere, ends all sequences
-    /// ([`Barrier`](crate::Barrier)), changes the word and opens the guard again, cannot be overtaken.
+    /// An abort leaves nothing behind. The guard is compared first: whoever closes it elsewhere,
+    /// ends all sequences ([`Barrier`](crate::Barrier)), changes the word and opens the guard
+    /// again, cannot be overtaken.
     ///
     /// # Errors
     /// [`NotDone`]; nothing was stored.
@@ -248,8 +251,9 @@ impl Rseq {
         arch::add(self.offset(), slot, word, delta)
     }
 
-    /// If in `slot` and `*word != unwanted`: takes what `word` holds for an address, stores what lies `link` bytes
-    /// behind that address to `word`, and returns the address: the pop of a linked list.
+    /// If in `slot` and `*word != unwanted`: takes what `word` holds for an address, stores what
+    /// lies `link` bytes behind that address to `word`, and returns the address: the pop of a
+    /// linked list.
     ///
     /// ```text
     /// if area.slot != slot        → Aborted
@@ -260,14 +264,15 @@ impl Rseq {
     /// return old
     /// ```
     ///
-    /// An abort leaves nothing behind. There is no ABA problem: while the sequence lasts nobody else pops here.
+    /// An abort leaves nothing behind. There is no ABA problem: while the sequence lasts nobody
+    /// else pops here.
     ///
     /// # Errors
     /// [`NotDone`]; nothing was stored.
     ///
     /// # Safety
-    /// Whatever `word` holds while the thread is in `slot`, if it is not `unwanted`, plus `link`, is the
-    /// aligned address of a readable `u64`, which only sequences in the same slot change.
+    /// Whatever `word` holds while the thread is in `slot`, if it is not `unwanted`, plus `link`,
+    /// is the aligned address of a readable `u64`, which only sequences in the same slot change.
     #[inline(always)]
     pub unsafe fn compare_not_load_store<S: Slot>(
         self,
@@ -280,8 +285,8 @@ impl Rseq {
         unsafe { arch::compare_not_load_store(self.offset(), slot, word, unwanted, link) }
     }
 
-    /// The pop of a list whose links are indices, each plus one, and 0 for none: if in `slot`, `*gate == 0`
-    /// and the list is not empty, takes the first index off and returns it.
+    /// The pop of a list whose links are indices, each plus one, and 0 for none: if in `slot`,
+    /// `*gate == 0` and the list is not empty, takes the first index off and returns it.
     ///
     /// ```text
     /// if area.slot != slot        → Aborted
@@ -293,7 +298,8 @@ impl Rseq {
     /// return index
     /// ```
     ///
-    /// An abort leaves nothing behind. Nothing that stands in shared memory can make it read out of bounds.
+    /// An abort leaves nothing behind. Nothing that stands in shared memory can make it read out of
+    /// bounds.
     ///
     /// # Errors
     /// [`NotDone`]; nothing was stored.
@@ -324,8 +330,8 @@ impl Rseq {
     /// [`NotDone::Mismatch`] before anything was stored; [`NotDone::Aborted`] at any step.
     ///
     /// # Safety
-    /// `bytes` bytes at `from` can be read and at `to` written, they do not overlap, and no thread outside
-    /// `slot` writes either at the same time.
+    /// `bytes` bytes at `from` can be read and at `to` written, they do not overlap, and no thread
+    /// outside `slot` writes either at the same time.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "what a copy and a compare need")]
     pub unsafe fn compare_copy_store<S: Slot>(

@@ -8,15 +8,18 @@
 //!   register_thread() ── our own, thread not registered yet ──▶ rseq(2), unregister at thread exit
 //! ```
 //!
-//! Only one area can be registered per thread, so whoever did it first owns it: glibc does since 2.35, unless
-//! `GLIBC_TUNABLES=glibc.pthread.rseq=0` leaves it to others. When rseq is off, the published offset leads to our
-//! own area all the same: nobody registers it, its `cpu_id` stays negative, and every sequence aborts
-//! at its first compare. So no fast path has a branch for "is there rseq".
+//! Only one area can be registered per thread, so whoever did it first owns it: glibc does since
+//! 2.35, unless `GLIBC_TUNABLES=glibc.pthread.rseq=0` leaves it to others. When rseq is off, the
+//! published offset leads to our own area all the same: nobody registers it, its `cpu_id` stays
+//! negative, and every sequence aborts at its first compare. So no fast path has a branch for "is
+//! there rseq".
 //!
-//! *Pinned*: the kernel may look at the last descriptor a thread armed long after the sequence is over. If this
-//! crate is part of a library that can be `dlclose`d, the library is therefore made to stay.
+//! *Pinned*: the kernel may look at the last descriptor a thread armed long after the sequence is
+//! over. If this crate is part of a library that can be `dlclose`d, the library is therefore made
+//! to stay.
 //!
-//! Invariant: once a [`Rseq`] exists, the offset never changes, and holds for every thread of the process.
+//! Invariant: once a [`Rseq`] exists, the offset never changes, and holds for every thread of the
+//! process.
 
 use core::fmt;
 use core::mem::offset_of;
@@ -41,7 +44,8 @@ const AT_RSEQ_FEATURE_SIZE: libc::c_ulong = 27;
 /// `AT_RSEQ_ALIGN` of `linux/auxvec.h` (Linux 6.3).
 const AT_RSEQ_ALIGN: libc::c_ulong = 28;
 
-/// The offset of the area in force from the thread pointer. Only meaningful once `STATE` is not `UNKNOWN`.
+/// The offset of the area in force from the thread pointer. Only meaningful once `STATE` is not
+/// `UNKNOWN`.
 static OFFSET: AtomicIsize = AtomicIsize::new(0);
 /// How many bytes of that area the kernel keeps up to date.
 static FEATURE_BYTES: AtomicU32 = AtomicU32::new(0);
@@ -76,7 +80,8 @@ impl fmt::Display for Owner {
     }
 }
 
-/// Why a process or a thread has no restartable sequences. Everything works without them, only slower.
+/// Why a process or a thread has no restartable sequences. Everything works without them, only
+/// slower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unavailable {
@@ -144,8 +149,8 @@ impl Unavailable {
 
 /// Proof that the process has chosen its rseq area; all primitives are methods of it.
 ///
-/// A `Rseq` exists even where rseq does not: then every thread reads as "not registered", and every primitive
-/// answers [`Aborted`](crate::NotDone::Aborted).
+/// A `Rseq` exists even where rseq does not: then every thread reads as "not registered", and every
+/// primitive answers [`Aborted`](crate::NotDone::Aborted).
 #[derive(Clone, Copy, Debug)]
 pub struct Rseq(());
 
@@ -156,7 +161,8 @@ impl Rseq {
     /// are one load.
     #[inline]
     pub fn get() -> Self {
-        // SYNC(choice): pairs with the Release in `choose_slow`; who sees the choice sees the offset.
+        // SYNC(choice): pairs with the Release in `choose_slow`; who sees the choice sees the
+        // offset.
         if STATE.load(Acquire) == UNKNOWN {
             choose_slow();
         }
@@ -185,7 +191,8 @@ impl Rseq {
         (cpu as i32 >= 0).then_some(CpuId(cpu))
     }
 
-    /// The CPU this thread runs on or ran on when it last had rseq, and 0 if it never had: a possible CPU in any case.
+    /// The CPU this thread runs on or ran on when it last had rseq, and 0 if it never had: a
+    /// possible CPU in any case.
     #[inline(always)]
     pub fn cpu_id_start(self) -> CpuId {
         const CPU_ID_START: usize = offset_of!(Area, cpu_id_start);
@@ -214,8 +221,8 @@ impl Rseq {
         Some(MmCid(unsafe { arch::load::<MM_CID>(self.offset()) }))
     }
 
-    /// How many bytes of the area the kernel keeps up to date: at least 20, 28 where it knows `mm_cid`; 0 where the
-    /// process has no rseq.
+    /// How many bytes of the area the kernel keeps up to date: at least 20, 28 where it knows
+    /// `mm_cid`; 0 where the process has no rseq.
     #[inline]
     pub fn feature_bytes(self) -> usize {
         FEATURE_BYTES.load(Relaxed) as usize
@@ -264,8 +271,8 @@ impl Rseq {
     }
 }
 
-/// Chooses for the process. Threads may race: each looks for itself, the first to publish wins, and the facts
-/// they look at are the same. No lock, so that a fork in between leaves none behind.
+/// Chooses for the process. Threads may race: each looks for itself, the first to publish wins, and
+/// the facts they look at are the same. No lock, so that a fork in between leaves none behind.
 #[cold]
 fn choose_slow() {
     let (offset, state) = choose();
@@ -281,7 +288,8 @@ fn feature_bytes(state: u32) -> u32 {
     if state != LIBC && state != OWN {
         return 0;
     }
-    // SAFETY: getauxval reads a table that never changes; 0 means "no such entry": before Linux 6.3.
+    // SAFETY: getauxval reads a table that never changes; 0 means "no such entry": before Linux
+    // 6.3.
     let kernel = unsafe { libc::getauxval(AT_RSEQ_FEATURE_SIZE) } as usize;
     // glibc's `__rseq_size` is no help: up to 2.39 it is the 32 bytes allocated, later the bytes in
     // use. Whoever registered the area registered 32 bytes at least.
@@ -308,8 +316,9 @@ fn choose() -> (isize, u32) {
 
 /// `LANEWAY_RSEQ=off` (or 0), in a program that does not run with more rights than its user.
 fn switched_off() -> bool {
-    // SAFETY: getauxval reads a constant table. `getenv` returns NULL or a string that stays until the environment is
-    // changed, which is nobody's right while other threads read it; nothing is kept.
+    // SAFETY: getauxval reads a constant table. `getenv` returns NULL or a string that stays until
+    // the environment is changed, which is nobody's right while other threads read it; nothing is
+    // kept.
     unsafe {
         if libc::getauxval(libc::AT_SECURE) != 0 {
             return false;

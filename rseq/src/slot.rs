@@ -5,8 +5,8 @@
 //!   MmCid   0 … threads running − 1  who it is among the threads of this memory map that run now
 //! ```
 //!
-//! A slot is a claim that was true when it was read. A sequence proves it again, and holds it to its
-//! commit, because the kernel rewrites the field (and aborts) whenever the thread moves.
+//! A slot is a claim that was true when it was read. A sequence proves it again, and holds it to
+//! its commit, because the kernel rewrites the field (and aborts) whenever the thread moves.
 
 use core::mem::offset_of;
 

@@ -1,5 +1,5 @@
-//! The structures with few threads and few turns: small enough for Miri, which runs them without rseq and
-//! looks at every access, and for thread sanitizer.
+//! The structures with few threads and few turns: small enough for Miri, which runs them without
+//! rseq and looks at every access, and for thread sanitizer.
 //!
 //! `cargo +nightly miri test -p laneway-rseq --test fallback`
 
@@ -54,8 +54,8 @@ fn a_lock_that_is_held_is_not_tried_in_vain_for_ever() {
 
 #[test]
 fn what_protects_plain_memory_protects_it_by_happens_before() {
-    // Not atomics: Miri and thread sanitizer see a race here if an order is missing. The boxes go through the
-    // buffer as addresses.
+    // Not atomics: Miri and thread sanitizer see a race here if an order is missing. The boxes go
+    // through the buffer as addresses.
     let buffer = CpuBuffer::<1>::new(3, Backing::Private).unwrap();
     in_threads(|thread| {
         let item = Arc::into_raw(Arc::new(Mutex::new(vec![thread])));

@@ -1,4 +1,5 @@
-//! What the kernel may do to a thread: refuse rseq, forbid system calls, step through every instruction.
+//! What the kernel may do to a thread: refuse rseq, forbid system calls, step through every
+//! instruction.
 //!
 //! A child is this test binary once more, told by the environment what to be.
 
@@ -75,7 +76,8 @@ impl All {
     }
 }
 
-/// Puts a filter on this thread. `answer` is what it says to the system call `number`, `otherwise` to the rest.
+/// Puts a filter on this thread. `answer` is what it says to the system call `number`, `otherwise`
+/// to the rest.
 fn filter(number: libc::c_long, answer: u32, otherwise: u32) {
     let step = |code: u32, jt, jf, k| libc::sock_filter {
         code: code as u16,

@@ -1,5 +1,5 @@
-//! A library that uses the crate is loaded into a program and unloaded: the descriptors its threads may still point to
-//! must stay.
+//! A library that uses the crate is loaded into a program and unloaded: the descriptors its threads
+//! may still point to must stay.
 
 #![cfg(all(not(target_feature = "crt-static"), not(miri), not(loom)))]
 

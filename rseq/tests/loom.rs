@@ -2,7 +2,8 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test -p laneway-rseq --release --test loom`
 //!
-//! Loom runs no assembly: every sequence aborts, and all threads meet on the remote side of one CPU.
+//! Loom runs no assembly: every sequence aborts, and all threads meet on the remote side of one
+//! CPU.
 
 #![cfg(loom)]
 

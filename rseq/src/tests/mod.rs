@@ -7,8 +7,8 @@
 //!   stress      the structures, with delays, yields, sleeps and signals at all points at once
 //! ```
 //!
-//! They mirror the intent of the kernel's `tools/testing/selftests/rseq`: `param_test`, `basic_percpu_ops_test`.
-//! `LANEWAY_RSEQ_STRESS=n` makes the stress n times as long.
+//! They mirror the intent of the kernel's `tools/testing/selftests/rseq`: `param_test`,
+//! `basic_percpu_ops_test`. `LANEWAY_RSEQ_STRESS=n` makes the stress n times as long.
 
 mod points;
 mod registered;
@@ -114,7 +114,8 @@ extern "C" fn on_signal(signal: libc::c_int, _: *mut libc::siginfo_t, at: *mut l
     TRAPS.fetch_add(1, Relaxed);
     // SAFETY: the context is the kernel's, for us to change.
     unsafe { step_over(at) };
-    // Otherwise the handler's own sequence would trap in turn, and so on for ever. An `add` has the points 1 to 4.
+    // Otherwise the handler's own sequence would trap in turn, and so on for ever. An `add` has the
+    // points 1 to 4.
     let own = arch::own_offset();
     // SAFETY: this thread's words for it.
     let saved = unsafe {
@@ -136,8 +137,8 @@ extern "C" fn on_signal(signal: libc::c_int, _: *mut libc::siginfo_t, at: *mut l
     }
 }
 
-/// Goes on behind the trap. x86-64 does so by itself; aarch64 would run into the same `brk` again, unless
-/// the kernel has already set the thread to the abort handler.
+/// Goes on behind the trap. x86-64 does so by itself; aarch64 would run into the same `brk` again,
+/// unless the kernel has already set the thread to the abort handler.
 ///
 /// # Safety
 /// `at` is the context that a signal handler was given.

@@ -1,5 +1,5 @@
-//! Every sequence, taken apart: each check refuses, each commit commits, and an interruption at any point
-//! in between aborts, with the committed word as it was.
+//! Every sequence, taken apart: each check refuses, each commit commits, and an interruption at any
+//! point in between aborts, with the committed word as it was.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -363,7 +363,8 @@ fn preempted_at(rseq: Rseq, case: &Case, point: usize, cpu: CpuId) {
                     assert_eq!(words[0].load(SeqCst), 99, "{} at point {point}", case.name);
                     break;
                 }
-                // His turn was outside the section, which proves nothing; with a compare, his value stays even so.
+                // His turn was outside the section, which proves nothing; with a compare, his value
+                // stays even so.
                 if !case.compared.is_empty() {
                     assert_eq!(
                         words[0].load(SeqCst),

@@ -85,7 +85,8 @@ fn a_thread_that_lost_its_registration_goes_on_without_and_gets_it_back() {
         let buffer = CpuBuffer::<2>::new(3, Backing::Private).unwrap();
         (0..100).for_each(|_| counter.add(2));
         assert_eq!(counter.sum(), 200);
-        // Nothing holds this thread on its CPU, so what it pushed may be on another one's remote side.
+        // Nothing holds this thread on its CPU, so what it pushed may be on another one's remote
+        // side.
         list.push(2);
         assert!(list.pop().is_none_or(|index| index == 2));
         lock.lock()[0].fetch_add(1, Relaxed);

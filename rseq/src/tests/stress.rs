@@ -1,4 +1,5 @@
-//! The structures, used by 200 threads that are delayed, yielded, put to sleep, signalled and moved about.
+//! The structures, used by 200 threads that are delayed, yielded, put to sleep, signalled and moved
+//! about.
 //!
 //! ```text
 //!   200 workers ── sequences with delays at every point, yields and sleeps between them

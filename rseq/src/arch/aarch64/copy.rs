@@ -35,8 +35,9 @@ pub(crate) unsafe fn compare_copy_store<S: Slot>(
     bytes: usize,
     new: u64,
 ) -> Result<(), NotDone> {
-    // SAFETY: `offset` leads to this thread's rseq area (`Rseq` is the witness), the word is a borrowed atomic, `bytes`
-    // bytes can be read at `from` and written at `to` (caller). No stack is used.
+    // SAFETY: `offset` leads to this thread's rseq area (`Rseq` is the witness), the word is a
+    // borrowed atomic, `bytes` bytes can be read at `from` and written at `to` (caller). No stack
+    // is used.
     unsafe {
         asm!(
             descriptor!(start: "2f", commit: "3f", abort: "4f"),

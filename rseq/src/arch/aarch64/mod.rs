@@ -14,12 +14,14 @@
 //!   9:
 //! ```
 //!
-//! The contract is that of x86-64 (`../x86_64/mod.rs`); what differs is the memory model. Stores may
-//! be seen out of order, so every commit is a store-release, and a guard is read with a load-acquire
-//! before the word it guards. The abort handler stands in line: from a section of its own the way back
-//! may need a veneer of the linker, which would overwrite registers that the compiler believes untouched.
+//! The contract is that of x86-64 (`../x86_64/mod.rs`); what differs is the memory model. Stores
+//! may be seen out of order, so every commit is a store-release, and a guard is read with a
+//! load-acquire before the word it guards. The abort handler stands in line: from a section of its
+//! own the way back may need a veneer of the linker, which would overwrite registers that the
+//! compiler believes untouched.
 //!
-//! Labels as on x86-64: 5 and 6 for a sequence itself; 2, 3, 4, 7 as above; 8 and 9 for `inject!` and here.
+//! Labels as on x86-64: 5 and 6 for a sequence itself; 2, 3, 4, 7 as above; 8 and 9 for `inject!`
+//! and here.
 
 use core::arch::{asm, global_asm};
 use core::mem::{offset_of, size_of};
@@ -62,7 +64,8 @@ macro_rules! arm {
     };
 }
 
-/// Where the kernel sends a thread that was interrupted in the sequence: behind the signature, and on to `$then`.
+/// Where the kernel sends a thread that was interrupted in the sequence: behind the signature, and
+/// on to `$then`.
 macro_rules! abort_handler {
     ($label:literal, $then:literal) => {
         concat!(
@@ -165,7 +168,8 @@ pub(crate) use take::*;
 /// Sequences run here.
 pub(crate) const SUPPORTED: bool = true;
 
-/// The four bytes the kernel wants to see before an abort handler (`RSEQ_SIG` of librseq and glibc; little-endian).
+/// The four bytes the kernel wants to see before an abort handler (`RSEQ_SIG` of librseq and glibc;
+/// little-endian).
 pub(crate) const SIGNATURE: u32 = 0xd428_bc00;
 
 // The own area in thread-local storage, as on x86-64.
@@ -213,7 +217,8 @@ pub(crate) fn own_offset() -> isize {
 #[inline(always)]
 pub(crate) fn address(offset: isize) -> usize {
     let base: usize;
-    // SAFETY: the thread pointer is a register that user space may read, and never changes in a thread.
+    // SAFETY: the thread pointer is a register that user space may read, and never changes in a
+    // thread.
     unsafe {
         asm!(
             "mrs {base}, tpidr_el0",

@@ -7,7 +7,8 @@
 //!   add                                                             → word += delta
 //! ```
 //!
-//! Every commit is a store-release; the guard is read with a load-acquire, before the word it guards.
+//! Every commit is a store-release; the guard is read with a load-acquire, before the word it
+//! guards.
 
 use core::arch::asm;
 use core::mem::offset_of;

@@ -4,8 +4,9 @@
 //!   head ──▶ node ──▶ next ──▶ …       becomes       head ──▶ next ──▶ …
 //! ```
 //!
-//! The element is handed out through memory of the caller's, which is stored to before the commit and means nothing
-//! after an abort: stable Rust does not let one `asm!` have outputs and jump to labels.
+//! The element is handed out through memory of the caller's, which is stored to before the commit
+//! and means nothing after an abort: stable Rust does not let one `asm!` have outputs and jump to
+//! labels.
 
 use core::arch::asm;
 use core::mem::offset_of;
@@ -37,8 +38,9 @@ pub(crate) unsafe fn compare_not_load_store<S: Slot>(
     link: isize,
 ) -> Result<u64, NotDone> {
     let mut old = 0;
-    // SAFETY: `offset` leads to this thread's rseq area (`Rseq` is the witness); the word is a borrowed atomic; what it
-    // holds, if not `unwanted`, can be read at `link` (caller). No stack is used.
+    // SAFETY: `offset` leads to this thread's rseq area (`Rseq` is the witness); the word is a
+    // borrowed atomic; what it holds, if not `unwanted`, can be read at `link` (caller). No stack
+    // is used.
     unsafe {
         asm!(
             descriptor!(start: "2f", commit: "3f", abort: "4f"),

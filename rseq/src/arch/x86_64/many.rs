@@ -33,8 +33,9 @@ pub(crate) fn compare_store_many<S: Slot>(
     commit: &Store<'_>,
 ) -> Result<(), NotDone> {
     let stores = stores.as_ptr_range();
-    // SAFETY: `offset` leads to this thread's rseq area (`Rseq` is the witness). All words are borrowed
-    // atomics, the table is walked from its first entry to one past its last. No stack is used.
+    // SAFETY: `offset` leads to this thread's rseq area (`Rseq` is the witness). All words are
+    // borrowed atomics, the table is walked from its first entry to one past its last. No stack is
+    // used.
     unsafe {
         asm!(
             descriptor!(start: "2f", commit: "3f", abort: "4f"),

@@ -20,8 +20,8 @@
 //! The signature is the operand of an undefined instruction (`ud1`), so that the four bytes
 //! before an abort handler can be nothing but an abort handler.
 //!
-//! Sequences may use the numeric labels 5 and 6 for themselves; 2, 3, 4 and 7 have the meaning above, 8 and 9 are
-//! `inject!`'s. (Labels made of 0 and 1 read as binary numbers in Intel syntax.)
+//! Sequences may use the numeric labels 5 and 6 for themselves; 2, 3, 4 and 7 have the meaning
+//! above, 8 and 9 are `inject!`'s. (Labels made of 0 and 1 read as binary numbers in Intel syntax.)
 
 use core::arch::{asm, global_asm};
 use core::mem::{offset_of, size_of};
@@ -162,7 +162,8 @@ pub(crate) const SUPPORTED: bool = true;
 pub(crate) const SIGNATURE: u32 = 0x5305_3053;
 
 // The own area in thread-local storage. Its symbol carries the crate's version, so that two
-// versions of this crate in one program are two areas, and is hidden, so that two libraries in one process are too.
+// versions of this crate in one program are two areas, and is hidden, so that two libraries in one
+// process are too.
 global_asm!(
     ".pushsection .tdata.laneway_rseq, \"awT\", @progbits",
     ".balign 32",

@@ -7,7 +7,8 @@
 //!   add                                                             → word += delta
 //! ```
 //!
-//! Every store of x86-64 is a release, and the commit is one instruction, which no interrupt divides.
+//! Every store of x86-64 is a release, and the commit is one instruction, which no interrupt
+//! divides.
 
 use core::arch::asm;
 use core::mem::offset_of;
