@@ -1,13 +1,90 @@
-//! Laneway: a user-space tracer.
+//! Laneway: a user-space tracer. A program says what it does, one event at a time, for about the
+//! price of reading the clock.
 //!
 //! ```
 //! use laneway::trace;
 //!
-//! let (id, price, name) = (7_u64, 9.5, "Ada");
-//! trace!("shop:order", id, total = price * 2.0, who = name);
+//! fn main() {
+//!     for id in 0..1000_u64 {
+//!         let (price, name) = (id as f64 / 4.0, "Ada");
+//!         trace!("shop:order", id, total = price * 2.0, who = name);
+//!     }
+//! }
 //! ```
+//!
+//! That is a whole program. There is nothing to set up, and nothing to call at the end. It runs
+//! as it is, and while nobody records it a [`trace!`] costs a load and a branch. To record it:
+//!
+//! ```text
+//! $ laneway record -o trace -- target/release/app
+//! recorded   1,000 events in 12 ms …
+//! lost       nothing
+//! $ babeltrace2 trace
+//! [10:22:00.637978244] (+?.?????????) … shop:order: { cpu_id = 0 }, { vtid = 27535 }, { id = 0, total = 0, who = "Ada" }
+//! …
+//! ```
+//!
+//! `laneway events target/release/app` lists all events of a program without running it, and
+//! `laneway daemon` records every program of yours that runs, or will.
+//!
+//! # Events
+//!
+//! [`trace!`] takes a name, `"provider:event"`, and fields. Fields are numbers, text, paths, bytes,
+//! durations, pointers, options, arrays and slices of these: everything that is a [`Value`]. They
+//! keep their types in the trace.
+//!
+//! ```
+//! # use laneway::trace;
+//! # use std::{path::Path, time::Duration};
+//! fn reply(path: &Path, status: u16, took: Duration, error: Option<&std::io::Error>) {
+//!     trace!("web:reply", path, status, took);
+//!     if let Some(error) = error {
+//!         // `%` is what `Display` prints, `?` what `Debug` does.
+//!         trace!(level: Error, "web:failed", path, %error, kind = ?error.kind());
+//!     }
+//! }
+//! # reply(Path::new("/"), 200, Duration::ZERO, None);
+//! ```
+//!
+//! A type of your own becomes a field by saying as what it appears: see [`Value`], and
+//! [`value_struct!`] for structures.
+//!
+//! Arguments are evaluated if somebody wants the event, and not otherwise. What has to be prepared
+//! before can ask the same question:
+//!
+//! ```
+//! # use laneway::{event_enabled, trace};
+//! # fn inventory() -> Vec<u32> { vec![] }
+//! if event_enabled!("shop:inventory") {
+//!     let left = inventory();
+//!     trace!(level: Debug, "shop:inventory", left);
+//! }
+//! ```
+//!
+//! # What happens to an event
+//!
+//! It goes into a ring buffer of the CPU it happens on, in memory that is shared with the consumer,
+//! without a lock, a locked instruction, an allocation or a system call. If there is no room it
+//! is lost and counted; a program may rather wait, if it says so with [`allow_blocking`]. What was
+//! written is in the trace however the program ends.
+//!
+//! So an event can happen anywhere: in libraries, in signal handlers, while a thread or
+//! the program ends, before `main`. (A field with `%` or `?` runs the code of its
+//! `Display` or `Debug`, which may be more particular.) A library built as a `cdylib`
+//! brings its events with it, and attaches when it is loaded.
+//!
+//! # Environment
+//!
+//! | variable | |
+//! |---|---|
+//! | `LANEWAY_SOCKET` | where the consumer is, instead of the place of this user's daemon |
+//! | `LANEWAY_ALLOW_BLOCK=1` | the program may wait for room: see [`allow_blocking`] |
+//! | `LANEWAY_RSEQ=off` | do without restartable sequences |
+//! | `LANEWAY_LIST=fd` | write the events to this file descriptor and end: how `laneway events` asks |
+//!
+//! None of them is read in a program that runs with other rights than its caller's
+//! (set-user-ID and the like).
 
-// The macros name this crate by `$crate`, and the tests here are users of them.
 #![warn(missing_debug_implementations)]
 
 mod agent;
