@@ -32,9 +32,10 @@ const OF_LIBRARY: [&str; 10] = [
 ];
 
 /// What the program adds: its own event, and the library's generic one with another type.
-const OF_PROGRAM: [&str; 2] = [
+const OF_PROGRAM: [&str; 3] = [
     "info lib:generic { value: [f32; 3] }",
     "warn app:end { n: u64, ok: bool }",
+    "info app:in_vain { value: u8 }",
 ];
 
 const PROGRAM: &str = "callsites-program";
@@ -218,6 +219,42 @@ fn in_a_static_library_of_a_program_in_c() {
     assert_eq!(list(&mut Command::new(&program)), expected(&[&OF_LIBRARY]));
     let status = Command::new(&program).status().unwrap();
     assert_eq!(status.code(), Some(7), "runs its main when nobody asks");
+}
+
+#[test]
+fn a_program_and_the_libraries_it_loads_are_asked_together() {
+    let (built, _lock) = build("release", &["build"]);
+    let mut program = Command::new(built.join(PROGRAM));
+    program.env("LD_PRELOAD", built.join("libcallsites_fixture.so"));
+    assert_eq!(list(&mut program), expected(&[&OF_LIBRARY, &OF_PROGRAM]));
+}
+
+#[test]
+fn a_question_that_cannot_be_answered_ends_the_program_too() {
+    let (built, _lock) = build("release", &["build"]);
+    for (fd, reason) in [
+        ("99", "file descriptor 99 is not open"),
+        ("x", "\"x\" is not a file descriptor"),
+    ] {
+        let output = Command::new(built.join(PROGRAM))
+            .env("LANEWAY_LIST", fd)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(message, format!("laneway: LANEWAY_LIST: {reason}\n"));
+    }
+}
+
+#[test]
+fn a_program_that_nobody_records_evaluates_nothing() {
+    let (built, _lock) = build("release", &["build"]);
+    // An address where nobody listens, should there be a daemon on this machine.
+    let status = Command::new(built.join(PROGRAM))
+        .env("LANEWAY_SOCKET", PACKAGE.join("no-consumer"))
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(0), "see `in_vain` in program.rs");
 }
 
 /// The instructions of a function in the assembly that the compiler wrote, up to the first

@@ -10,5 +10,14 @@ fn main() {
     generic(n as u32);
     generic([0.5_f32; 3]);
     copied(n);
+    laneway::trace!("app:in_vain", value = in_vain());
+    if laneway::event_enabled!("app:in_vain") {
+        in_vain();
+    }
     laneway::trace!(level: Warn, "app:end", n, ok = true);
+}
+
+/// What nobody asked for.
+fn in_vain() -> u8 {
+    std::process::exit(3)
 }

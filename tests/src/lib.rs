@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod events;
 pub mod lanes;
 pub mod place;
+pub mod privilege;
 pub mod process;
 pub mod record;
 pub mod summary;

@@ -1,0 +1,148 @@
+//! Peers that are none: a daemon refuses them, says why, and goes on serving others; an application runs on.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::{Duration, Instant};
+
+use laneway_tests::{Place, run};
+
+/// A hello of another version of the protocol.
+fn other_version() -> Vec<u8> {
+    [
+        &20_u32.to_le_bytes()[..],
+        b"laneway\0",
+        &99_u32.to_le_bytes(),
+        &[7; 8],
+    ]
+    .concat()
+}
+
+/// A hello as it should be, but for the two descriptors that belong to it.
+const HELLO: &[u8] = &[
+    66, 0, 0, 0, b'l', b'a', b'n', b'e', b'w', b'a', b'y', 0, 1, 0, 0, 0, 0, 251, 0x67, 0x12, 13,
+    b'/', b'u', b's', b'r', b'/', b'b', b'i', b'n', b'/', b's', b'h', b'o', b'p', 4, b's', b'h',
+    b'o', b'p', 5, b'0', b'.', b'1', b'.', b'0', 1, 2, b'n', b'o', 0, 1, 0, 8, b'c', b'h', b'a',
+    b'n', b'n', b'e', b'l', b'0', 0, 252, 0, 0, 4, 0, 8, 1, 0,
+];
+
+/// Sends this to the daemon, and no more; gives its answer.
+#[track_caller]
+fn answer_to(place: &Place, bytes: &[u8]) -> String {
+    let mut stream = UnixStream::connect(place.socket()).expect("it listens");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("a time");
+    // It may have had enough before the end.
+    let _ = stream.write_all(bytes);
+    let _ = stream.shutdown(Shutdown::Write);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn peers_that_speak_something_else_are_refused_and_others_served() {
+    let place = Place::new();
+    let daemon = place.daemon("trace", &[]);
+    let oversized = [&u32::MAX.to_le_bytes()[..], &[b'x'; 100_000]].concat();
+    let too_long = [
+        &(64 * 1024 + 1_u32).to_le_bytes()[..],
+        b"laneway\0\x01\0\0\0",
+    ]
+    .concat();
+    for (what, bytes, says) in [
+        (
+            "a browser",
+            &b"GET / HTTP/1.1\r\nHost: laneway\r\n\r\n"[..],
+            "does not speak",
+        ),
+        ("zeros", &[0; 64], "does not speak"),
+        ("an oversized message", &oversized, "does not speak"),
+        ("a message just too long", &too_long, "does not speak"),
+        ("half a hello", &HELLO[..40], "in the middle of a message"),
+        ("half a length", &HELLO[..2], "in the middle of a message"),
+        ("another version", &other_version(), "version 99"),
+        ("a hello without descriptors", HELLO, "0 file descriptors"),
+    ] {
+        let answer = answer_to(&place, bytes);
+        assert!(answer.contains(says), "{what}: {answer:?}");
+        let _ = run(place.application("bad_ends").arg("once")).succeeded();
+    }
+    let _ = answer_to(&place, b"");
+    let trace = daemon.trace.clone();
+    let (output, summary) = daemon.finish();
+    assert_eq!(summary.total.recorded, 8, "{summary:#?}");
+    assert_eq!(laneway_tests::events::events(&trace).len(), 8);
+    let times: u64 = summary.refused.iter().map(|r| r.times).sum();
+    assert_eq!(times, 8, "{summary:#?}");
+    assert!(output.stderr.contains("version 99"), "{}", output.stderr);
+}
+
+#[test]
+fn peers_that_say_nothing_or_little_hold_nobody_up() {
+    let place = Place::new();
+    let daemon = place.daemon("trace", &[]);
+    let mut silent = Vec::new();
+    for i in 0..200 {
+        let mut stream = UnixStream::connect(place.socket()).expect("it listens");
+        stream
+            .write_all(&HELLO[..i % 60])
+            .expect("it takes some bytes");
+        silent.push(stream);
+    }
+    let began = Instant::now();
+    let output = run(place.application("bad_ends").args(["for-a-while", "0.1"])).succeeded();
+    assert!(began.elapsed() < Duration::from_secs(5));
+    let (_, summary) = daemon.finish();
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "the end waits for nobody"
+    );
+    assert_eq!(summary.total.recorded, output.number("emitted"));
+    drop(silent);
+}
+
+#[test]
+fn an_application_runs_on_whatever_its_consumer_says() {
+    // The file that a real daemon leaves next to its socket, for an application to come so far.
+    let real = Place::new();
+    let daemon = real.daemon("trace", &[]);
+    let channel = fs::read(real.dir().join("socket.channel")).expect("it is there");
+    let _ = daemon.finish();
+    for answer in [
+        &b""[..],
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        &[0xff; 4096],
+        b"\x01\0\0\0\x02",
+        b"\x01\0\0\0",
+        b"\x06\0\0\0\x01\x04full",
+    ] {
+        let place = Place::new();
+        fs::write(place.dir().join("socket.channel"), &channel).expect("a file can be written");
+        let listener = UnixListener::bind(place.socket()).expect("a socket");
+        let consumer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("an application");
+            let _ = stream.write_all(answer);
+            let mut hello = [0; 12];
+            stream.read_exact(&mut hello).expect("it says hello");
+            hello
+        });
+        let output = run(place.application("bad_ends").args(["for-a-while", "0.1"])).succeeded();
+        assert!(output.number("emitted") > 10);
+        assert_eq!(output.stderr, "");
+        assert_eq!(&consumer.join().expect("no panic")[4..], b"laneway\0");
+    }
+}
+
+#[test]
+fn an_application_ignores_a_channel_file_that_is_rubbish() {
+    let place = Place::new();
+    let _listener = UnixListener::bind(place.socket()).expect("a socket");
+    for rubbish in [&b""[..], &[0xff; 5000], b"laneway"] {
+        fs::write(place.dir().join("socket.channel"), rubbish).expect("a file can be written");
+        let output = run(place.application("bad_ends").arg("once")).succeeded();
+        assert_eq!(output.stderr, "");
+    }
+}
