@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use criterion::Criterion;
+use criterion::{Criterion, SamplingMode};
 use laneway_rseq::{CpuId, Interrupted, Rseq, Store, possible_cpus};
 
 const THREADS: [usize; 4] = [1, 2, 4, 8];
@@ -410,14 +410,15 @@ fn time(state: &State, threads: usize, iterations: u64, turns: Turns) -> Duratio
 
 fn main() {
     let mut criterion = Criterion::default()
-        .sample_size(10)
+        .sample_size(20)
         .warm_up_time(Duration::from_millis(60))
-        .measurement_time(Duration::from_millis(250))
+        .measurement_time(Duration::from_millis(400))
         .configure_from_args();
     // Best nanoseconds per operation, by row, threads and way.
     let mut best: BTreeMap<(usize, usize, usize), f64> = BTreeMap::new();
     for (r, row) in ROWS.iter().enumerate() {
         let mut group = criterion.benchmark_group(row.name);
+        group.sampling_mode(SamplingMode::Flat);
         for threads in THREADS {
             for (w, way) in WAYS.iter().enumerate() {
                 let Some(operation) = row.ways[w] else {
@@ -428,7 +429,7 @@ fn main() {
                     b.iter_custom(|iterations| {
                         let took = time(&state, threads, iterations, operation);
                         let ns = took.as_nanos() as f64 / iterations as f64;
-                        if iterations >= 100_000 {
+                        if took >= Duration::from_millis(1) {
                             let known = best.entry((r, threads, w)).or_insert(f64::MAX);
                             *known = known.min(ns);
                         }

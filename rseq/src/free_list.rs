@@ -70,8 +70,9 @@ pub enum Taken<'a> {
     /// The whole list, local and remote; elements come in list order. What is not taken out is
     /// pushed back, here.
     Elements(Chain<'a>),
-    /// The remote list. The local one could not be taken from here, so its CPU has been asked
-    /// for it; it moves over with the next push or pop there. Try again later.
+    /// The remote list only. The local one could not be taken from here, so its CPU has been asked
+    /// for it, and it moves over with the next push or pop there; or somebody else is taking it at
+    /// this moment. Try again later.
     Asked(Chain<'a>),
 }
 

@@ -264,8 +264,40 @@ impl Rseq {
     /// return old
     /// ```
     ///
-    /// An abort leaves nothing behind. There is no ABA problem: while the sequence lasts nobody
-    /// else pops here.
+    /// An abort leaves nothing behind. There is no ABA problem: while the sequence lasts nobody else
+    /// pops here.
+    ///
+    /// ```
+    /// use laneway_rseq::{NotDone, Rseq};
+    /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    ///
+    /// #[repr(C)]
+    /// struct Node {
+    ///     value: u64,
+    ///     next: AtomicU64,
+    /// }
+    /// const LINK: isize = std::mem::offset_of!(Node, next) as isize;
+    ///
+    /// // A list of two nodes that lie somewhere and stay there; one head per CPU in real life.
+    /// let last = Node { value: 2, next: AtomicU64::new(0) };
+    /// let first = Node { value: 1, next: AtomicU64::new(&raw const last as u64) };
+    /// let head = AtomicU64::new(&raw const first as u64);
+    ///
+    /// let rseq = Rseq::get();
+    /// let popped = rseq.try_local(laneway_rseq::possible_cpus(), |cpu| {
+    ///     // SAFETY: `head` holds 0 or the address of a node, which is never taken away.
+    ///     match unsafe { rseq.compare_not_load_store(cpu, &head, 0, LINK) } {
+    ///         Ok(node) => Ok(Some(node)),
+    ///         Err(NotDone::Mismatch) => Ok(None), // an empty list
+    ///         Err(aborted) => Err(aborted.into()),
+    ///     }
+    /// });
+    /// if let Some(Some(node)) = popped {
+    ///     assert_eq!(node, &raw const first as u64);
+    ///     assert_eq!(head.load(Relaxed), &raw const last as u64);
+    /// }
+    /// # assert_eq!(first.value + last.value, 3);
+    /// ```
     ///
     /// # Errors
     /// [`NotDone`]; nothing was stored.

@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Duration;
 
 use laneway_rseq::{
-    Backing, Counter, CpuBuffer, CpuId, CpuLock, Error, FreeList, Memory, Owner, Rseq, Shape,
-    Taken, possible_cpus,
+    Backing, Barrier, Counter, CpuBuffer, CpuId, CpuLock, Error, FreeList, Memory, Owner, Rseq,
+    Shape, Taken, possible_cpus,
 };
 
 const ROLE: &str = "LANEWAY_TEST_ROLE";
@@ -277,10 +277,12 @@ fn a_child_of_fork_goes_on_with_sequences() {
             .is_some()
     };
     assert!((0..1000).all(|_| add()));
-    // SAFETY: the child calls nothing but sequences and _exit.
+    let barrier = Barrier::register().ok();
+    // SAFETY: the child calls nothing but sequences, the barrier it inherited, and _exit.
     match unsafe { libc::fork() } {
         0 => {
-            let all = (0..1000).all(|_| add());
+            let all = (0..1000).all(|_| add())
+                && barrier.is_none_or(|barrier| barrier.restart_all().is_ok());
             // SAFETY: ends the child without running anything of its parent's.
             unsafe { libc::_exit(if all && rseq.cpu().is_some() { 0 } else { 1 }) };
         }

@@ -133,7 +133,7 @@ const CASES: &[Case] = &[
             [6, word(0), word(8), word(16), word(24), 0, 0, 0]
         },
         compared: &[0],
-        last_point: 6,
+        last_point: 7,
         run: |rseq, cpu, w| {
             let to = w[1].as_ptr().cast();
             // SAFETY: 27 bytes lie behind both, and this thread alone writes them.

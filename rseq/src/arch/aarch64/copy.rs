@@ -56,6 +56,7 @@ pub(crate) unsafe fn compare_copy_store<S: Slot>(
             "b.lo 5f",
             "ldr {tmp}, [{from}], 8",
             "str {tmp}, [{to}], 8",
+            inject!(5),
             "b 5b",
             "5:",
             "add {bytes}, {bytes}, 8", // 0 to 7 are left
@@ -66,10 +67,10 @@ pub(crate) unsafe fn compare_copy_store<S: Slot>(
             "strb {tmp:w}, [{to}, {bytes}]",
             "b 6b",
             "6:",
-            inject!(5),
+            inject!(6),
             "stlr {new}, [{word}]", // [commit]
             "3:",
-            inject!(6),
+            inject!(7),
             abort_handler!("4", "{aborted}"),
             area = in(reg) address(offset),
             field = const S::FIELD,
