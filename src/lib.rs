@@ -97,6 +97,7 @@ mod encode;
 mod entry;
 mod fd_table;
 mod fields;
+mod listing;
 mod macros;
 mod names;
 mod registry;

@@ -1,7 +1,7 @@
 //! What runs before `main`: nothing, unless somebody wants to know.
 //!
 //! ```text
-//!   loader ─▶ CONSTRUCTOR ─┬─ LANEWAY_LIST=<fd>   write the events to it, leave
+//!   loader ─▶ CONSTRUCTOR ─┬─ LANEWAY_LIST=<fd>   write all events to it, and end
 //!                          └─ else                attach, if a consumer is there
 //!   … other constructors ─▶ main
 //! ```
@@ -12,13 +12,10 @@
 //! (`AT_SECURE`) is not looked at.
 
 use std::env;
-use std::ffi::{CStr, OsString, c_int};
-use std::fs::File;
-use std::io::Write;
-use std::mem::{ManuallyDrop, MaybeUninit};
-use std::os::fd::{FromRawFd, RawFd};
+use std::ffi::{CStr, OsString};
+use std::mem::MaybeUninit;
 
-use crate::registry;
+use crate::{listing, registry};
 
 /// A function that the loader calls. glibc passes arguments, other C libraries do not.
 pub(crate) type Constructor = extern "C" fn();
@@ -33,7 +30,7 @@ pub(crate) static CONSTRUCTOR: Constructor = start;
 
 extern "C" fn start() {
     if let Some(fd) = variable("LANEWAY_LIST") {
-        list(fd);
+        listing::answer(&fd);
     }
     if variable("LANEWAY_SOCKET").is_none() && registry::attaches_only_when_asked() {
         return;
@@ -52,44 +49,6 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
 pub(crate) fn is_secure() -> bool {
     // SAFETY: reads a word that the kernel passed; has no preconditions.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
-}
-
-/// Writes the events of this binary to the file descriptor that `fd` names, and ends the process.
-fn list(fd: OsString) -> ! {
-    let written = parse_fd(&fd).and_then(|fd| {
-        let events =
-            laneway_control::encode_schemas(&registry::schemas()).map_err(|e| e.to_string())?;
-        // SAFETY: `parse_fd` found it open. It is not ours, and not closed here.
-        let mut file = ManuallyDrop::new(unsafe { File::from_raw_fd(fd) });
-        file.write_all(&events)
-            .map_err(|e| format!("cannot write to {fd}: {e}"))
-    });
-    let code = match written {
-        Ok(()) => 0,
-        Err(reason) => {
-            let _ = writeln!(std::io::stderr(), "laneway: LANEWAY_LIST: {reason}");
-            1
-        }
-    };
-    exit_now(code)
-}
-
-fn parse_fd(fd: &OsString) -> Result<RawFd, String> {
-    let number: RawFd = fd
-        .to_str()
-        .and_then(|fd| fd.parse().ok())
-        .ok_or_else(|| format!("{fd:?} is not a file descriptor"))?;
-    // SAFETY: asks about a number; has no preconditions.
-    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
-        return Err(format!("file descriptor {number} is not open"));
-    }
-    Ok(number)
-}
-
-/// Ends the process without running anything else of it.
-fn exit_now(code: c_int) -> ! {
-    // SAFETY: runs no code of this process; has no preconditions.
-    unsafe { libc::_exit(code) }
 }
 
 /// Keeps the library that holds this code from being unloaded, once a thread runs in it.
