@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::Error;
+use crate::clocks::best_clock;
 use crate::front::Front;
 use crate::listen::Listener;
 use crate::session::Session;
 use crate::summary::Summary;
-use crate::{Error, host};
 
 /// What can be chosen about a consumer.
 #[derive(Clone, Debug)]
@@ -95,11 +96,8 @@ impl Consumer {
             progress: Counters::default(),
             alarm,
         });
-        // Measuring a clock takes time: do it while the first application starts.
-        let early = shared.clone();
-        spawn("laneway-clock", move || {
-            let _ = early.session.clock(host::best_clock());
-        })?;
+        // The earlier the measurement begins, the better it gets; and lanes should not have to wait for it.
+        shared.session.clocks().look(best_clock())?;
         let front = Front::new(shared.clone(), listener);
         let front = spawn("laneway-front", move || front.run())?;
         Ok(Consumer { shared, front })

@@ -21,13 +21,15 @@ use std::time::{Duration, Instant};
 
 use laneway_control::schema::MAX_SCHEMA_BYTES;
 use laneway_control::{EventSchema, Hello, Rseq, decode_schemas};
+use laneway_ctf::model::ClockClass;
 use laneway_ringbuf::{BufferReader, Waker, clock};
 use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
 
 use crate::Error;
+use crate::clocks::ring_clock;
 use crate::consumer::{Shared, spawn};
-use crate::host::{random_uuid, ring_clock};
-use crate::metadata::describe;
+use crate::host::random_uuid;
+use crate::metadata::Trace;
 use crate::summary::{Counts, ProcessSummary};
 use crate::trace::TraceWriter;
 
@@ -108,6 +110,8 @@ pub(crate) fn start(
 
 struct Drain {
     hello: Hello,
+    /// The events, until the clock is settled and they are described for the last time.
+    unsettled: Option<Vec<EventSchema>>,
     event_kinds: usize,
     reader: BufferReader,
     trace: TraceWriter,
@@ -128,22 +132,21 @@ impl Drain {
         let _ = ending.waker.set(reader.waker());
 
         let session = &shared.session;
-        let clock = session.clock(hello.clock)?;
-        let uuid = random_uuid()?;
-        let class = describe(
-            uuid,
-            &hello,
-            &events,
-            clock,
-            session.host(),
-            session.created(),
-        );
+        let clock = session.clocks().look(hello.clock)?;
+        let trace = Trace {
+            uuid: random_uuid()?,
+            hello: &hello,
+            host: session.host(),
+            created: session.created(),
+        };
+        let class = trace.describe(&events, clock.class);
         let directory = session.make_trace(&hello.name, hello.pid)?;
         Ok(Drain {
             event_kinds: events.len(),
+            trace: TraceWriter::new(directory, trace.uuid, &class),
+            unsettled: (!clock.settled).then_some(events),
             hello,
             reader,
-            trace: TraceWriter::new(directory, uuid, &class),
             told_lost: 0,
         })
     }
@@ -155,9 +158,11 @@ impl Drain {
             let over = ending.over.load(Ordering::Acquire);
             self.take_whole(shared);
             if over {
-                return self.take_rest(shared);
+                self.take_rest(shared);
+                return self.settle_clock_now(shared);
             }
             if Instant::now() >= flush_at {
+                self.settle_clock(shared);
                 self.take_published(shared);
                 flush_at = Instant::now() + period;
             }
@@ -211,6 +216,37 @@ impl Drain {
             }
         }
         self.count_lost(shared);
+    }
+
+    /// Writes the metadata for the last time, if the clock is settled by now.
+    fn settle_clock(&mut self, shared: &Shared) {
+        if self.unsettled.is_some()
+            && let Ok(clock) = shared.session.clocks().look(self.hello.clock)
+            && clock.settled
+        {
+            self.describe_again(clock.class, shared);
+        }
+    }
+
+    /// The same, but waits until it is.
+    fn settle_clock_now(&mut self, shared: &Shared) {
+        if self.unsettled.is_some()
+            && let Ok(clock) = shared.session.clocks().settle(self.hello.clock)
+        {
+            self.describe_again(clock, shared);
+        }
+    }
+
+    fn describe_again(&mut self, clock: ClockClass, shared: &Shared) {
+        if let Some(events) = self.unsettled.take() {
+            let trace = Trace {
+                uuid: self.trace.uuid(),
+                hello: &self.hello,
+                host: shared.session.host(),
+                created: shared.session.created(),
+            };
+            self.trace.describe_again(&trace.describe(&events, clock));
+        }
     }
 
     fn count_lost(&mut self, shared: &Shared) {

@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod clocks;
 mod consumer;
 mod drain;
 mod error;

@@ -22,23 +22,29 @@ use laneway_ctf::model::{
 use crate::host::Host;
 use crate::lane_file::STREAM_CLASS;
 
-/// The metadata of the trace `uuid` of the process that said `hello` and described `events`.
-pub(crate) fn describe(
-    uuid: Uuid,
-    hello: &Hello,
-    events: &[EventSchema],
-    clock: ClockClass,
-    host: &Host,
-    created: SystemTime,
-) -> TraceClass {
-    let clock_name = clock.name.clone();
-    let mut trace = lane::trace_class(uuid, clock);
-    environment(&mut trace, hello, host, created);
-    let class = u64::from(STREAM_CLASS);
-    let mut stream = lane::stream_class(class, &clock_name, hello.channel.thread_ids);
-    stream.events = events.iter().zip(0..).map(event_class).collect();
-    trace.streams.push(stream);
-    trace
+/// What there is to say about a trace.
+pub(crate) struct Trace<'a> {
+    pub(crate) uuid: Uuid,
+    /// The process.
+    pub(crate) hello: &'a Hello,
+    pub(crate) host: &'a Host,
+    /// When the session began.
+    pub(crate) created: SystemTime,
+}
+
+impl Trace<'_> {
+    /// The metadata, with these events and this clock.
+    pub(crate) fn describe(&self, events: &[EventSchema], clock: ClockClass) -> TraceClass {
+        let clock_name = clock.name.clone();
+        let mut trace = lane::trace_class(self.uuid, clock);
+        environment(&mut trace, self.hello, self.host, self.created);
+        let class = u64::from(STREAM_CLASS);
+        let thread_ids = self.hello.channel.thread_ids;
+        let mut stream = lane::stream_class(class, &clock_name, thread_ids);
+        stream.events = events.iter().zip(0..).map(event_class).collect();
+        trace.streams.push(stream);
+        trace
+    }
 }
 
 /// As LTTng describes where a trace comes from, so that tools made for its traces understand these.

@@ -10,18 +10,14 @@
 //!
 //! Invariant: no name that an application sends leads out of the session's directory.
 
-use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
-use laneway_control::ClockKind;
-use laneway_ctf::model::ClockClass;
-
 use crate::Error;
-use crate::host::{Host, describe_clock};
+use crate::clocks::Clocks;
+use crate::host::Host;
 
 /// A directory that is being recorded into.
 #[derive(Debug)]
@@ -30,7 +26,7 @@ pub struct Session {
     host: Host,
     created: SystemTime,
     began: Instant,
-    clocks: Mutex<BTreeMap<ClockKind, ClockClass>>,
+    clocks: Clocks,
 }
 
 impl Session {
@@ -49,7 +45,7 @@ impl Session {
             host: Host::look(),
             created: SystemTime::now(),
             began: Instant::now(),
-            clocks: Mutex::default(),
+            clocks: Clocks::default(),
         })
     }
 
@@ -71,16 +67,8 @@ impl Session {
         self.began
     }
 
-    /// The description of a clock: the same for all traces of the session, so that readers can put them in one order.
-    /// It takes a tenth of a second when a clock is asked for the first time.
-    pub(crate) fn clock(&self, kind: ClockKind) -> Result<ClockClass, Error> {
-        let mut clocks = self.clocks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(clock) = clocks.get(&kind) {
-            return Ok(clock.clone());
-        }
-        let clock = describe_clock(kind)?;
-        clocks.insert(kind, clock.clone());
-        Ok(clock)
+    pub(crate) fn clocks(&self) -> &Clocks {
+        &self.clocks
     }
 
     /// Makes the directory for a process' trace.
@@ -169,13 +157,5 @@ mod tests {
                     .starts_with(session.directory())
             );
         }
-    }
-
-    #[test]
-    fn a_clock_is_described_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let session = Session::create(dir.path().join("session")).unwrap();
-        let first = session.clock(ClockKind::Monotonic).unwrap();
-        assert_eq!(first, session.clock(ClockKind::Monotonic).unwrap());
     }
 }

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use laneway_ctf::model::{TraceClass, Uuid};
@@ -45,6 +46,29 @@ impl TraceWriter {
         };
         writer.write_metadata();
         writer
+    }
+
+    /// Replaces the metadata: the clock is known better than in the beginning.
+    pub(crate) fn describe_again(&mut self, class: &TraceClass) {
+        let text = tsdl::write(class);
+        if self.metadata.is_some() {
+            self.metadata = Some(text);
+            return;
+        }
+        // In place, because a full disk has room for what is there already; in one write, because somebody may read.
+        let path = self.directory.join("metadata");
+        let written = OpenOptions::new().write(true).open(&path).and_then(|file| {
+            file.write_all_at(text.as_bytes(), 0)?;
+            file.set_len(text.len() as u64)
+        });
+        if let Err(e) = written {
+            self.note(&path, &e);
+        }
+    }
+
+    /// The identity of the trace.
+    pub(crate) fn uuid(&self) -> Uuid {
+        self.uuid
     }
 
     /// Where it is.

