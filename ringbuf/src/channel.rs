@@ -128,6 +128,7 @@ impl Channel {
         self.clock.store(settings.clock as u8, Ordering::Relaxed);
         self.set_when_full(settings.when_full);
         self.window.prepare(
+            Rseq::get(),
             memory.first_lane(),
             geometry.stride(),
             geometry.sub_buffer_bytes(),
@@ -139,7 +140,7 @@ impl Channel {
         if rseq && settings.clock == ClockKind::Tsc {
             // SAFETY: the lanes are mapped until `detach` has closed the window and ended
             // all sequences; nothing but sequences writes their heads.
-            unsafe { self.window.open(Rseq::get(), geometry.lanes()) };
+            unsafe { self.window.open(geometry.lanes()) };
         }
         Ok(())
     }

@@ -98,6 +98,7 @@ impl Channel {
                 }
             }
         }
+        user.memory.header().set_active(0);
         user.memory.lane(0).control().lost.count(LostCause::Full);
         None
     }

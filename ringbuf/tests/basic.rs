@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Checker, attach, emit, lost, settings};
+use laneway_ringbuf::clock::ClockKind;
 use laneway_ringbuf::{Channel, Geometry, MAX_RECORD_BYTES, WhenFull};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,27 @@ fn events_of_every_size_come_out_as_they_went_in() {
         checker.drain(&mut reader, true);
         assert_eq!(checker.events, 10_000);
         assert_eq!(lost(&mut reader).total(), 0);
+        assert!(channel.detach(Duration::from_secs(1)));
+    });
+}
+
+#[test]
+fn the_clock_can_be_one_that_no_sequence_reads() {
+    both(|rseq| {
+        let channel = Channel::new();
+        let mut settings = settings(WhenFull::Discard, rseq);
+        settings.clock = ClockKind::Monotonic;
+        let mut reader = attach(&channel, geometry(4096, 8), settings);
+        let mut checker = Checker::default();
+        for number in 0..10_000 {
+            assert!(emit(&channel, 1, number, (number % 90) as usize));
+            checker.drain(&mut reader, number % 7 == 0);
+        }
+        checker.drain(&mut reader, true);
+        assert_eq!(checker.events, 10_000);
+        // A thread of its own, because what an event spoils may be its thread's.
+        let other = std::thread::spawn(|| std::env::var("PATH").is_ok());
+        assert!(other.join().unwrap());
         assert!(channel.detach(Duration::from_secs(1)));
     });
 }

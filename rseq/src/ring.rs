@@ -52,7 +52,7 @@ pub const LAP_SHIFT: u32 = 40;
 pub struct Window {
     /// Lanes that may be used; 0 while the window is closed.
     lanes: AtomicU32,
-    /// Bytes from the thread pointer to the rseq area; meaningful once the window was open.
+    /// Bytes from the thread pointer to the rseq area; meaningful once the window was prepared.
     offset: AtomicIsize,
     first_lane: AtomicPtr<u8>,
     stride: AtomicU64,
@@ -97,11 +97,13 @@ impl Window {
     /// The window must be closed, and no sequence under way that saw it open.
     pub fn prepare(
         &self,
+        rseq: Rseq,
         first_lane: *mut u8,
         stride: u64,
         sub_buffer_bytes: u64,
         lane_bytes: u64,
     ) {
+        self.offset.store(rseq.offset(), Ordering::Relaxed);
         self.first_lane.store(first_lane, Ordering::Relaxed);
         self.stride.store(stride, Ordering::Relaxed);
         self.sub_buffer_mask
@@ -116,8 +118,7 @@ impl Window {
     /// were ended, `lanes` lanes as described to [`Window::prepare`] are mapped, each
     /// with [`HEAD_BYTES`] that begin with a [`Head`] below it, and nothing but
     /// sequences on the lane's CPU writes to that head.
-    pub unsafe fn open(&self, rseq: Rseq, lanes: u32) {
-        self.offset.store(rseq.offset(), Ordering::Relaxed);
+    pub unsafe fn open(&self, lanes: u32) {
         // SYNC(window): pairs with the look before the reserve sequence: who sees the
         // window open sees where the rseq area is.
         self.lanes.store(lanes, Ordering::Release);
@@ -150,7 +151,7 @@ impl Window {
     /// header. Whatever the lane's head holds, nothing is written outside of the lane.
     #[inline(always)]
     pub fn reserve(&self, bytes: u64, header: u32) -> Option<Reserved> {
-        // SYNC(window): a window that was never open does not know the area yet.
+        // SYNC(window): a window that was never prepared does not know the area.
         if self.lanes.load(Ordering::Acquire) == 0 {
             return None;
         }
@@ -167,7 +168,7 @@ impl Window {
     /// ```
     ///
     /// # Safety
-    /// The window was open at some time, `counter` is valid and aligned, and nothing but
+    /// The window was prepared, `counter` is valid and aligned, and nothing but
     /// sequences on `cpu` writes it.
     #[inline(always)]
     pub unsafe fn count(
@@ -178,7 +179,7 @@ impl Window {
         delta: u64,
     ) -> bool {
         // SAFETY: the caller's word is passed on; the area is known since the window was
-        // first opened.
+        // prepared.
         unsafe {
             arch::count(
                 self.offset.load(Ordering::Relaxed),
