@@ -79,8 +79,8 @@ fn record_in(
     };
     if !channel.record(event, content, write) {
         // A copy, so that what the fast path writes need not live in memory.
-        let write = write;
-        retry_slow(channel, event, content, &write);
+        let copy = write;
+        retry_slow(channel, event, content, &copy);
     }
 }
 

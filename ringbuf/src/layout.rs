@@ -131,10 +131,14 @@ pub(crate) struct BufferHeader {
 pub(crate) const ACTIVE_WORDS: usize = (2 * MAX_LANES as usize) / 64;
 
 impl BufferHeader {
-    /// Whether lane `index` was ever used: the consumer does not look at others, so
-    /// that it allocates nothing by looking.
+    /// 64 bits, one for each lane from `64 * number` on: whether it was ever used. The
+    /// consumer does not look at others, so that it allocates nothing by looking.
+    pub(crate) fn active_word(&self, number: u32) -> u64 {
+        self.active[number as usize].load(Ordering::Acquire)
+    }
+
     pub(crate) fn is_active(&self, index: u32) -> bool {
-        self.active[index as usize / 64].load(Ordering::Acquire) & 1 << (index % 64) != 0
+        self.active_word(index / 64) & 1 << (index % 64) != 0
     }
 
     pub(crate) fn set_active(&self, index: u32) {

@@ -28,6 +28,8 @@ const STRAGGLER_NAP: Duration = Duration::from_millis(1);
 pub struct BufferReader {
     memory: Arc<SharedMemory>,
     lanes: Vec<LaneReader>,
+    /// Active bits for which there is a reader.
+    seen: Vec<u64>,
 }
 
 /// Wakes a [`BufferReader`] from another thread.
@@ -48,9 +50,11 @@ impl BufferReader {
     /// As [`SharedMemory::open`].
     pub fn map(fd: &OwnedFd) -> Result<Self, Error> {
         let memory = Arc::new(SharedMemory::open(fd)?);
+        let words = (memory.geometry().lanes() * 2).div_ceil(64);
         Ok(BufferReader {
             memory,
             lanes: Vec::new(),
+            seen: vec![0; words as usize],
         })
     }
 
@@ -61,12 +65,16 @@ impl BufferReader {
 
     /// The lanes that any CPU has used so far, in the order they were first seen.
     pub fn lanes(&mut self) -> &mut [LaneReader] {
-        let all = self.memory.geometry().lanes() * 2;
-        for index in 0..all {
-            let known = self.lanes.iter().any(|lane| lane.index == index);
-            if !known && self.memory.header().is_active(index) {
-                self.lanes
-                    .push(LaneReader::new(Arc::clone(&self.memory), index));
+        for (number, seen) in (0..).zip(&mut self.seen) {
+            let mut new = self.memory.header().active_word(number) & !*seen;
+            *seen |= new;
+            while new != 0 {
+                let index = number * 64 + new.trailing_zeros();
+                new &= new - 1;
+                if index < self.memory.geometry().lanes() * 2 {
+                    let lane = LaneReader::new(Arc::clone(&self.memory), index);
+                    self.lanes.push(lane);
+                }
             }
         }
         &mut self.lanes

@@ -53,8 +53,8 @@ impl Channel {
         };
         let Some(place) = place else {
             // A copy, so that what the fast path writes need not live in memory.
-            let write = write;
-            return self.record_slow(event, content, &write);
+            let copy = write;
+            return self.record_slow(event, content, &copy);
         };
         let record = Record {
             place,
