@@ -68,38 +68,59 @@ impl<'a> Cursor<'a> {
         (self.at / 8).wrapping_sub(self.base) as usize
     }
 
+    /// The number at bit `at`, if it lies in eight bytes that are at hand.
     #[inline(always)]
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Short> {
-        let index = self.index();
-        let end = self.at.wrapping_add(N as u64 * 8);
-        if end > self.limit {
-            return Err(Short);
+    pub(crate) fn peek(&self, at: u64, read: Read) -> Option<u64> {
+        let index = (at / 8).wrapping_sub(self.base) as usize;
+        let eight = self.bytes.get(index..index.wrapping_add(8))?;
+        let eight: [u8; 8] = eight.try_into().ok()?;
+        let offset = (at % 8) as u32;
+        let bits = u32::from(read.bits);
+        if offset + bits > 64 || read.reversed {
+            return None;
         }
-        let bytes = self.bytes.get(index..index.wrapping_add(N)).ok_or(Short)?;
-        self.at = end;
-        bytes.try_into().map_err(|_| Short)
-    }
-
-    /// The next number, its highest bits 0. With `Read::U8` to `Read::U64Be`, the cursor is at the begin of a byte.
-    #[inline(always)]
-    pub(crate) fn number(&mut self, read: Read) -> Result<u64, Short> {
-        Ok(match read {
-            Read::U8 => u64::from(u8::from_le_bytes(self.array()?)),
-            Read::U16Le => u64::from(u16::from_le_bytes(self.array()?)),
-            Read::U32Le => u64::from(u32::from_le_bytes(self.array()?)),
-            Read::U64Le => u64::from_le_bytes(self.array()?),
-            Read::U16Be => u64::from(u16::from_be_bytes(self.array()?)),
-            Read::U32Be => u64::from(u32::from_be_bytes(self.array()?)),
-            Read::U64Be => u64::from_be_bytes(self.array()?),
-            Read::Bits {
-                bits,
-                order,
-                reversed,
-            } => return self.bits(bits, order, reversed),
+        Some(match read.order {
+            ByteOrder::Little => (u64::from_le_bytes(eight) << (64 - bits - offset)) >> (64 - bits),
+            ByteOrder::Big => (u64::from_be_bytes(eight) << offset) >> (64 - bits),
         })
     }
 
-    fn bits(&mut self, bits: u8, order: ByteOrder, reversed: bool) -> Result<u64, Short> {
+    /// The bytes at hand from bit `at` on, the first bit of a byte.
+    #[inline(always)]
+    pub(crate) fn rest_from(&self, at: u64) -> Option<&'a [u8]> {
+        self.bytes.get((at / 8).wrapping_sub(self.base) as usize..)
+    }
+
+    /// Goes to bit `at`, if that is not beyond the limit.
+    #[inline(always)]
+    pub(crate) fn go_to(&mut self, at: u64) -> Option<()> {
+        if at > self.limit {
+            return None;
+        }
+        self.at = at;
+        Some(())
+    }
+
+    /// The next number, its highest bits 0.
+    #[inline(always)]
+    pub(crate) fn number(&mut self, read: Read) -> Result<u64, Short> {
+        // Eight bytes at once, whatever of them the number fills: one load, where there are eight and they hold it.
+        match self.peek(self.at, read) {
+            Some(value) => {
+                self.skip(u64::from(read.bits))?;
+                Ok(value)
+            }
+            None => self.number_slow(read),
+        }
+    }
+
+    #[cold]
+    fn number_slow(&mut self, read: Read) -> Result<u64, Short> {
+        let Read {
+            bits,
+            order,
+            reversed,
+        } = read;
         let begin = self.at;
         self.skip(u64::from(bits))?;
         let first = (begin / 8).wrapping_sub(self.base) as usize;
@@ -189,39 +210,38 @@ pub(crate) enum Leb128 {
 
 /// How a number is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Read {
-    U8,
-    U16Le,
-    U32Le,
-    U64Le,
-    U16Be,
-    U32Be,
-    U64Be,
-    Bits {
-        bits: u8,
-        order: ByteOrder,
-        reversed: bool,
-    },
+pub(crate) struct Read {
+    bits: u8,
+    order: ByteOrder,
+    reversed: bool,
 }
 
 impl Read {
-    /// How to read `bits` bits, at the begin of a byte if `aligned`.
-    pub(crate) fn of(bits: u32, order: ByteOrder, reversed: bool, aligned: bool) -> Self {
-        let little = order == ByteOrder::Little;
-        match bits {
-            _ if !aligned || reversed => {}
-            8 => return Read::U8,
-            16 => return if little { Read::U16Le } else { Read::U16Be },
-            32 => return if little { Read::U32Le } else { Read::U32Be },
-            64 => return if little { Read::U64Le } else { Read::U64Be },
-            _ => {}
-        }
-        let bits = bits as u8;
-        Read::Bits {
-            bits,
+    /// A byte.
+    pub(crate) const U8: Read = Read {
+        bits: 8,
+        order: ByteOrder::Little,
+        reversed: false,
+    };
+
+    /// How to read `bits` bits, 1 to 64.
+    pub(crate) fn of(bits: u32, order: ByteOrder, reversed: bool) -> Self {
+        debug_assert!((1..=64).contains(&bits));
+        Read {
+            bits: bits as u8,
             order,
             reversed,
         }
+    }
+
+    /// The byte order, unless bits are to be reversed.
+    pub(crate) fn natural_order(self) -> Option<ByteOrder> {
+        (!self.reversed).then_some(self.order)
+    }
+
+    /// How many bits it reads.
+    pub(crate) fn bits(self) -> u64 {
+        u64::from(self.bits)
     }
 }
 
@@ -265,7 +285,7 @@ mod tests {
                 for bits in 1..=64 {
                     let mut cursor = cursor(&bytes);
                     cursor.at = at as u64;
-                    let read = Read::of(bits as u32, order, false, at % 8 == 0);
+                    let read = Read::of(bits as u32, order, false);
                     assert_eq!(
                         cursor.number(read),
                         Ok(slowly(&bytes, at, bits, order)),
@@ -283,10 +303,7 @@ mod tests {
         for bits in 1..=64 {
             for order in [ByteOrder::Little, ByteOrder::Big] {
                 let mut cursor = Cursor::new(&bytes, 0, 65 - u64::from(bits), 64);
-                assert_eq!(
-                    cursor.number(Read::of(bits, order, false, false)),
-                    Err(Short)
-                );
+                assert_eq!(cursor.number(Read::of(bits, order, false)), Err(Short));
             }
         }
         assert_eq!(Cursor::new(&bytes, 0, 0, 64).bytes(9), Err(Short));
@@ -300,8 +317,14 @@ mod tests {
     #[test]
     fn a_cursor_may_see_a_part_of_the_packet_only() {
         let mut cursor = Cursor::new(&[1, 2, 3, 4], 100, 101 * 8, 1 << 20);
-        assert_eq!(cursor.number(Read::U16Le), Ok(0x0302));
-        assert_eq!(cursor.number(Read::U16Le), Err(Short));
+        assert_eq!(
+            cursor.number(Read::of(16, ByteOrder::Little, false)),
+            Ok(0x0302)
+        );
+        assert_eq!(
+            cursor.number(Read::of(16, ByteOrder::Little, false)),
+            Err(Short)
+        );
     }
 
     #[test]
@@ -322,7 +345,7 @@ mod tests {
     #[test]
     fn reversed_bits_mirror_the_number() {
         let mut cursor = cursor(&[0b0000_0001]);
-        let read = Read::of(8, ByteOrder::Little, true, true);
+        let read = Read::of(8, ByteOrder::Little, true);
         assert_eq!(cursor.number(read), Ok(0b1000_0000));
     }
 }

@@ -7,6 +7,7 @@
 
 mod bits;
 mod count;
+mod glance;
 mod node;
 mod plan;
 mod program;

@@ -17,6 +17,42 @@ use crate::model::{
     Selector, Structure, VarInteger, Variant,
 };
 
+impl Node {
+    /// Adds the slots that its lengths and selectors are in.
+    pub(crate) fn used_slots(&self, used: &mut Vec<Slot>) {
+        let mut count = |count: &Count| {
+            if let Count::Slot(slot) = count {
+                used.push(*slot);
+            }
+        };
+        match self {
+            Node::Text { length, .. } | Node::Blob { length } => count(length),
+            Node::Array(node) => {
+                count(&node.length);
+                node.element.used_slots(used);
+            }
+            Node::Structure(node) => {
+                for (_, field) in &node.fields {
+                    field.used_slots(used);
+                }
+            }
+            Node::Variant {
+                selector, options, ..
+            } => {
+                used.extend(selector);
+                for option in options {
+                    option.node.used_slots(used);
+                }
+            }
+            Node::Optional { selector, node, .. } => {
+                used.push(*selector);
+                node.used_slots(used);
+            }
+            _ => {}
+        }
+    }
+}
+
 /// The values that lengths and selectors are taken from.
 pub(crate) type Slots = Box<[Cell<u64>]>;
 
@@ -239,7 +275,7 @@ impl Compiler {
             FieldClass::Integer(class) => {
                 check_bits(class.bits)?;
                 Node::Integer(Box::new(IntegerNode {
-                    read: Read::of(class.bits, class.order, class.reversed, class.align >= 8),
+                    read: Read::of(class.bits, class.order, class.reversed),
                     class: class.clone(),
                     slot,
                 }))
@@ -250,7 +286,7 @@ impl Compiler {
             },
             FieldClass::BitArray(class) => {
                 check_bits(class.bits)?;
-                let read = Read::of(class.bits, class.order, class.reversed, class.align >= 8);
+                let read = Read::of(class.bits, class.order, class.reversed);
                 Node::BitArray {
                     class: class.clone(),
                     read,
@@ -258,7 +294,7 @@ impl Compiler {
             }
             FieldClass::Boolean(class) => {
                 check_bits(class.bits)?;
-                let read = Read::of(class.bits, class.order, class.reversed, class.align >= 8);
+                let read = Read::of(class.bits, class.order, class.reversed);
                 Node::Boolean {
                     align: class.align,
                     read,
@@ -275,7 +311,7 @@ impl Compiler {
                         ));
                     }
                 };
-                let read = Read::of(class.bits, class.order, class.reversed, class.align >= 8);
+                let read = Read::of(class.bits, class.order, class.reversed);
                 Node::Float {
                     align: class.align,
                     read,

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 
+use super::glance::Glance;
 use super::node::{Compiler, Node, Scopes};
 use super::program::Program;
 use crate::model::{EventClass, Scope, StreamClass, Structure, TraceClass};
@@ -35,6 +36,8 @@ pub(crate) struct StreamPlan {
     pub(crate) packet_context_program: Program,
     pub(crate) event_header: Option<Node>,
     pub(crate) event_header_program: Program,
+    /// The quick way past the event header.
+    pub(crate) glance: Option<Glance>,
     pub(crate) event_context: Option<Node>,
     pub(crate) event_context_program: Program,
     pub(crate) events: Vec<EventPlan>,
@@ -56,6 +59,8 @@ pub(crate) struct EventPlan {
     pub(crate) own_context_program: Program,
     /// Past everything behind the header.
     pub(crate) past: Program,
+    /// The same, if it is an alignment and a number of bits.
+    pub(crate) fixed: Option<(u32, u64)>,
 }
 
 /// Event ids below are looked up by index.
@@ -144,6 +149,7 @@ impl StreamPlan {
         let event_header = compile(Scope::EventHeader)?;
         let event_context = compile(Scope::EventContext)?;
 
+        let header = Program::new(&event_header, 1, true);
         let mut events = Vec::with_capacity(stream.events.len());
         for event in &stream.events {
             let scopes = scopes(trace, stream, Some(event));
@@ -158,14 +164,26 @@ impl StreamPlan {
             let payload = compile(Scope::Payload)?;
             let own_context = compile(Scope::OwnContext)?;
             let parts = [&event_context, &own_context, &payload];
+            let past = Program::new(parts.into_iter().flatten(), header.known(), false);
             events.push(EventPlan {
-                past: Program::new(parts.into_iter().flatten(), 1, false),
+                fixed: past.fixed(),
+                past,
                 own_context_program: Program::new(&own_context, 1, false),
                 own_context,
                 payload,
             });
             compiler.next_event();
         }
+        let mut used = Vec::new();
+        let parts = events
+            .iter()
+            .flat_map(|event: &EventPlan| [&event.own_context, &event.payload]);
+        for node in parts.chain([&event_context]).flatten() {
+            node.used_slots(&mut used);
+        }
+        let glance = event_header
+            .as_ref()
+            .and_then(|header| Glance::new(header, &used));
         let mut dense = Vec::new();
         let mut sparse = HashMap::new();
         for (i, event) in stream.events.iter().enumerate() {
@@ -188,7 +206,8 @@ impl StreamPlan {
         Ok(StreamPlan {
             packet_header_program: Program::new(&packet_header, 1 << 31, true),
             packet_context_program: Program::new(&packet_context, 1, true),
-            event_header_program: Program::new(&event_header, 1, true),
+            event_header_program: header,
+            glance,
             event_context_program: Program::new(&event_context, 1, false),
             packet_header,
             packet_context,

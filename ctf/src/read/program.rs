@@ -13,7 +13,7 @@
 use std::cell::Cell;
 
 use super::bits::{Cursor, Leb128, Read, Short, sign_extend};
-use super::node::{ArrayNode, Count, Node, OptionNode, Slot, selected};
+use super::node::{ArrayNode, Count, Node, OptionNode, Slot};
 use crate::model::{Encoding, Integer, Range, Role, Roles};
 
 /// A step.
@@ -62,12 +62,44 @@ enum Op {
 }
 
 /// The steps to take for these values of a selector.
-type Choice = (Box<[Range]>, Box<[Op]>);
+#[derive(Debug)]
+struct Choice {
+    ranges: Box<[Span]>,
+    body: Box<[Op]>,
+}
+
+/// Values from `low` on, `more` of them behind it; in the two's complement that a signed selector is kept in.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    low: u64,
+    more: u64,
+}
+
+impl Span {
+    /// What of `range` a selector of 64 bits can be.
+    fn of(range: Range, signed: bool) -> Option<Self> {
+        let (least, most) = match signed {
+            true => (i128::from(i64::MIN), i128::from(i64::MAX)),
+            false => (0, i128::from(u64::MAX)),
+        };
+        let (low, high) = (range.low.max(least), range.high.min(most));
+        (low <= high).then(|| Span {
+            low: low as u64,
+            more: (high - low) as u64,
+        })
+    }
+
+    #[inline(always)]
+    fn contains(self, value: u64) -> bool {
+        value.wrapping_sub(self.low) <= self.more
+    }
+}
 
 /// The steps past a scope.
 #[derive(Debug, Default)]
 pub(crate) struct Program {
     ops: Box<[Op]>,
+    known: u32,
 }
 
 /// Why a program stops.
@@ -75,8 +107,9 @@ pub(crate) struct Program {
 pub(crate) enum Stop {
     /// The bytes at hand end before the fields do.
     Short,
-    /// No option of a variant is for the value of its selector.
-    NoOption(i128),
+    /// No option of a variant is for the value of its selector, which is in this slot. (The value itself is not here:
+    /// it would make every result too large for a register.)
+    NoOption { selector: Slot, signed: bool },
     /// A variable-length integer is longer than 64 bits.
     TooLarge,
 }
@@ -129,7 +162,24 @@ impl Program {
         }
         Program {
             ops: builder.ops.into(),
+            known: builder.known,
         }
+    }
+
+    /// If it is always the same number of bits from a multiple of some others: that alignment, and that number.
+    pub(crate) fn fixed(&self) -> Option<(u32, u64)> {
+        match *self.ops.as_ref() {
+            [] => Some((1, 0)),
+            [Op::Skip(bits)] => Some((1, bits)),
+            [Op::Align(align)] => Some((align, 0)),
+            [Op::Align(align), Op::Skip(bits)] => Some((align, bits)),
+            _ => None,
+        }
+    }
+
+    /// What the position behind it is known to be a multiple of, in bits.
+    pub(crate) fn known(&self) -> u32 {
+        self.known.max(1)
     }
 
     /// Goes past the fields.
@@ -200,13 +250,19 @@ fn run(
                 signed,
                 options,
             } => {
-                let value = selected(slots, *selector, *signed);
+                let value = slots[*selector as usize].get();
                 let option = options
                     .iter()
-                    .find(|(ranges, _)| ranges.iter().any(|range| range.contains(value)));
+                    .find(|option| option.ranges.iter().any(|span| span.contains(value)));
                 match option {
-                    Some((_, body)) => run_inner(body, cursor, slots, sink)?,
-                    None => return Err(Stop::NoOption(value)),
+                    Some(option) if option.body.is_empty() => {}
+                    Some(option) => run_inner(&option.body, cursor, slots, sink)?,
+                    None => {
+                        return Err(Stop::NoOption {
+                            selector: *selector,
+                            signed: *signed,
+                        });
+                    }
                 }
             }
             Op::If { selector, body } => {
@@ -310,7 +366,7 @@ impl Builder {
             }
             Node::Boolean { align, read, slot } => {
                 self.align(*align);
-                let bits = bits_of(*read);
+                let bits = read.bits();
                 match slot {
                     Some(slot) => self.push(
                         Op::Save {
@@ -353,37 +409,29 @@ impl Builder {
                 ranges,
                 node,
             } => {
-                let known = self.known;
-                let body = self.nested(known, |inner| inner.node(node));
-                self.known = 1;
-                match ranges {
-                    None => self.ops.push(Op::If {
-                        selector: *selector,
-                        body,
-                    }),
+                let (body, known) = self.nested(self.known, |inner| inner.node(node));
+                self.known = self.known.min(known);
+                let selector = *selector;
+                self.ops.push(match ranges {
+                    None => Op::If { selector, body },
                     Some(ranges) => {
-                        let all = [Range::new(i128::MIN, i128::MAX)];
-                        let options = [(ranges.clone(), body), (all.into(), Box::default())];
-                        self.ops.push(Op::Switch {
-                            selector: *selector,
+                        let there = choice(ranges, *signed, body);
+                        let all = Range::new(i128::MIN, i128::MAX);
+                        let absent = choice(&[all], *signed, Box::default());
+                        let options = Box::new([there, absent]);
+                        Op::Switch {
+                            selector,
                             signed: *signed,
-                            options: options.into(),
-                        });
+                            options,
+                        }
                     }
-                }
+                });
             }
         }
     }
 
     fn integer(&mut self, class: &Integer, read: Read, slot: Option<Slot>) {
         let bits = u64::from(class.bits);
-        // A field of whole bytes may be known to begin with one although its class does not ask for it.
-        let read = match read {
-            Read::Bits {
-                order, reversed, ..
-            } => Read::of(class.bits, order, reversed, self.known >= 8),
-            other => other,
-        };
         let sign = class.signed.then_some(class.bits);
         let role = self.roles && !class.roles.has(Role::TraceUuid);
         if role && !class.roles.is_empty() && !class.signed {
@@ -414,7 +462,7 @@ impl Builder {
         self.align(node.align);
         // What one element takes, and whether the next one begins where it ends.
         let element_align = align_of(&node.element);
-        let body = self.nested(element_align.max(1), |inner| inner.node(&node.element));
+        let (body, _) = self.nested(element_align.max(1), |inner| inner.node(&node.element));
         match body.as_ref() {
             [] => {}
             [Op::Skip(bits)] if bits.is_multiple_of(u64::from(element_align)) => {
@@ -422,8 +470,8 @@ impl Builder {
             }
             _ => {
                 // The second element begins anywhere: the body has to align itself.
-                let body = self.nested(1, |inner| inner.node(&node.element));
-                self.known = 1;
+                let (body, known) = self.nested(1, |inner| inner.node(&node.element));
+                self.known = self.known.min(known);
                 self.ops.push(Op::Repeat {
                     count: node.length,
                     body,
@@ -436,13 +484,14 @@ impl Builder {
         let Some(selector) = selector else {
             return options.iter().for_each(|only| self.node(&only.node));
         };
-        let known = self.known;
-        let bodies = options.iter().map(|option| {
-            let body = self.nested(known, |inner| inner.node(&option.node));
-            (option.ranges.clone(), body)
-        });
-        let options = bodies.collect();
-        self.known = 1;
+        let before = self.known;
+        let mut choices = Vec::with_capacity(options.len());
+        for option in options {
+            let (body, known) = self.nested(before, |inner| inner.node(&option.node));
+            self.known = self.known.min(known);
+            choices.push(choice(&option.ranges, signed, body));
+        }
+        let options = choices.into();
         self.ops.push(Op::Switch {
             selector,
             signed,
@@ -450,15 +499,24 @@ impl Builder {
         });
     }
 
-    fn nested(&self, known: u32, build: impl FnOnce(&mut Builder)) -> Box<[Op]> {
+    /// Steps on their own, and what the position behind them is known to be a multiple of.
+    fn nested(&self, known: u32, build: impl FnOnce(&mut Builder)) -> (Box<[Op]>, u32) {
         let mut inner = Builder {
             ops: Vec::new(),
             known,
             roles: self.roles,
         };
         build(&mut inner);
-        inner.ops.into()
+        (inner.ops.into(), inner.known)
     }
+}
+
+fn choice(ranges: &[Range], signed: bool, body: Box<[Op]>) -> Choice {
+    let ranges = ranges
+        .iter()
+        .filter_map(|range| Span::of(*range, signed))
+        .collect();
+    Choice { ranges, body }
 }
 
 /// The alignment of a node's first bit.
@@ -471,16 +529,6 @@ pub(crate) fn align_of(node: &Node) -> u32 {
         Node::Array(node) => node.align,
         Node::Structure(node) => node.align,
         Node::Variant { .. } | Node::Optional { .. } => 1,
-    }
-}
-
-fn bits_of(read: Read) -> u64 {
-    match read {
-        Read::U8 => 8,
-        Read::U16Le | Read::U16Be => 16,
-        Read::U32Le | Read::U32Be => 32,
-        Read::U64Le | Read::U64Be => 64,
-        Read::Bits { bits, .. } => u64::from(bits),
     }
 }
 

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bits::Cursor;
-use super::node::Slots;
+use super::node::{Slots, selected};
 use super::plan::{StreamPlan, TracePlan};
 use super::program::{Nothing, Program, Sink, Stop};
 use super::source::{FileSource, Grown, MAX_WINDOW, Source, Window};
@@ -331,7 +331,10 @@ impl StreamReader {
                 }
             }
             EventStop::Fields(Stop::Short) => Reason::BeyondContent,
-            EventStop::Fields(Stop::NoOption(value)) => Reason::NoOption { value },
+            EventStop::Fields(Stop::NoOption { selector, signed }) => {
+                let value = selected_in(&self.slots, selector, signed);
+                Reason::NoOption { value }
+            }
             EventStop::Fields(Stop::TooLarge) => Reason::VarInteger,
             EventStop::Class(id) => Reason::EventClass { id },
             EventStop::NoProgress => Reason::NoProgress,
@@ -447,7 +450,10 @@ impl StreamReader {
                 },
                 Err(stop) => {
                     let reason = match stop {
-                        PacketStop::Fields(Stop::NoOption(value)) => Reason::NoOption { value },
+                        PacketStop::Fields(Stop::NoOption { selector, signed }) => {
+                            let value = selected_in(&self.slots, selector, signed);
+                            Reason::NoOption { value }
+                        }
                         PacketStop::Fields(_) => Reason::VarInteger,
                         PacketStop::Refused(reason) => reason,
                     };
@@ -680,6 +686,14 @@ impl StreamReader {
     }
 }
 
+/// The value that no option is for.
+fn selected_in(slots: &[Cell<u64>], selector: u32, signed: bool) -> i128 {
+    match slots.len() {
+        0 => 0,
+        _ => selected(slots, selector, signed),
+    }
+}
+
 /// Why an event cannot be read.
 enum EventStop {
     Fields(Stop),
@@ -703,11 +717,27 @@ fn next_event(
     clock: u64,
 ) -> Result<(Current, u64), EventStop> {
     let begin = cursor.at;
-    let mut sink = EventSink { clock, id: 0 };
-    plan.event_header_program.run(cursor, slots, &mut sink)?;
+    let (id, clock) = match plan.glance.as_ref().and_then(|glance| glance.read(cursor)) {
+        Some(found) => match found.timestamp_bits {
+            0 => (found.id, clock),
+            bits => (found.id, later(clock, found.timestamp, bits)),
+        },
+        None => {
+            let mut sink = EventSink { clock, id: 0 };
+            plan.event_header_program.run(cursor, slots, &mut sink)?;
+            (sink.id, sink.clock)
+        }
+    };
     let context = cursor.at;
-    let class = plan.event(sink.id).ok_or(EventStop::Class(sink.id))?;
-    plan.events[class].past.run(cursor, slots, &mut Nothing)?;
+    let class = plan.event(id).ok_or(EventStop::Class(id))?;
+    let event = &plan.events[class];
+    match event.fixed {
+        Some((align, bits)) => {
+            cursor.align(align);
+            cursor.skip(bits).map_err(Stop::from)?;
+        }
+        None => event.past.run(cursor, slots, &mut Nothing)?,
+    }
     if cursor.at == begin {
         return Err(EventStop::NoProgress);
     }
@@ -717,7 +747,7 @@ fn next_event(
         context,
         end: cursor.at,
     };
-    Ok((event, sink.clock))
+    Ok((event, clock))
 }
 
 /// Why a packet cannot be entered.
@@ -808,8 +838,8 @@ pub(crate) fn probe(
                 return Ok(Some((class, packet)));
             }
             Err(PacketStop::Fields(Stop::Short)) => {}
-            Err(PacketStop::Fields(Stop::NoOption(value))) => {
-                return Err(Reason::NoOption { value });
+            Err(PacketStop::Fields(Stop::NoOption { .. })) => {
+                return Err(Reason::NoOption { value: 0 });
             }
             Err(PacketStop::Fields(Stop::TooLarge)) => return Err(Reason::VarInteger),
             Err(PacketStop::Refused(reason)) => return Err(reason),

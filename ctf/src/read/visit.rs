@@ -140,13 +140,19 @@ pub(crate) fn visit(
             options,
         } => {
             let option = match selector {
-                None => options.first().ok_or(Stop::NoOption(0))?,
+                None => options.first().ok_or(Stop::NoOption {
+                    selector: 0,
+                    signed: false,
+                })?,
                 Some(slot) => {
                     let value = selected(slots, *slot, *signed);
                     let mut options = options.iter();
                     let chosen = options
                         .find(|option| option.ranges.iter().any(|range| range.contains(value)));
-                    chosen.ok_or(Stop::NoOption(value))?
+                    chosen.ok_or(Stop::NoOption {
+                        selector: *slot,
+                        signed: *signed,
+                    })?
                 }
             };
             visitor.option(option.name.as_deref());

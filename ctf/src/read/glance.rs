@@ -1,0 +1,228 @@
+//! The common form of an event header, read at a glance.
+//!
+//! ```text
+//!  event header: u8 · align 64 · u32 timestamp · u16 words { plain: 0..0x3fff, extended } · [u64 timestamp, u16] · u16 id
+//!     ─▶  skip 8, align 64; if bits 32..48 are at most 0x3fff: timestamp = bits 0..32, id = bits 48..64, end = 64
+//! ```
+//! Most headers have a form that nearly all events take: LTTng's *compact*, Laneway's *plain*. In that form every field
+//! has a fixed place, so three loads and a comparison do what the steps of a [`Program`](super::program::Program) do
+//! one by one. Events of another form go the long way.
+//!
+//! Invariant: a glance, where it succeeds, finds what the program would, and leaves no slot unset that others need.
+
+use super::bits::{Cursor, Read};
+use super::node::{Node, OptionNode, Slot};
+use crate::model::{ByteOrder, Range, Role};
+
+/// Where the fields of a header's common form are.
+#[derive(Debug, Default)]
+pub(crate) struct Glance {
+    /// Bits before the alignment.
+    lead: u64,
+    /// What the rest is aligned to, in bits.
+    align: u32,
+    /// Bits of the rest.
+    bits: u64,
+    timestamp: Option<Place>,
+    id: Option<Place>,
+    /// The selectors, and what they have to be for this form.
+    selectors: Vec<(Place, u64, u64)>,
+}
+
+/// A field: eight bytes that hold it, and how to cut it out of them.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// How many bytes behind the alignment they begin.
+    byte: usize,
+    /// How far to shift left and then right. Of big-endian fields, the bytes are swapped before.
+    left: u32,
+    right: u32,
+    big: bool,
+    bits: u32,
+}
+
+impl Place {
+    /// The field of this many bits, `at` bits behind the alignment.
+    fn new(at: u64, read: Read) -> Option<Self> {
+        let bits = read.bits() as u32;
+        let within = (at % 8) as u32;
+        if within + bits > 64 {
+            return None;
+        }
+        let big = read.natural_order()? == ByteOrder::Big;
+        Some(Place {
+            byte: (at / 8) as usize,
+            left: if big { within } else { 64 - bits - within },
+            right: 64 - bits,
+            big,
+            bits,
+        })
+    }
+
+    #[inline(always)]
+    fn cut(&self, bytes: &[u8]) -> Option<u64> {
+        let eight: [u8; 8] = bytes.get(self.byte..self.byte + 8)?.try_into().ok()?;
+        let word = u64::from_le_bytes(eight);
+        let word = if self.big { word.swap_bytes() } else { word };
+        Some((word << self.left) >> self.right)
+    }
+}
+
+/// What a glance finds.
+#[derive(Clone, Copy)]
+pub(crate) struct Glanced {
+    /// The low bits of the clock and how many they are; 0 if there are none.
+    pub(crate) timestamp: u64,
+    pub(crate) timestamp_bits: u32,
+    pub(crate) id: u64,
+}
+
+/// What is found on the way through the header's nodes.
+struct Finder {
+    glance: Glance,
+    /// Whether an id was left behind.
+    lost_id: bool,
+    /// Where the fields are that have a slot.
+    slots: Vec<(Slot, Place)>,
+}
+
+impl Glance {
+    /// The glance at a header, if it has a common form and no other scope depends on it. `used` are the slots that
+    /// other scopes use.
+    pub(crate) fn new(header: &Node, used: &[Slot]) -> Option<Self> {
+        let mut finder = Finder {
+            glance: Glance::default(),
+            lost_id: false,
+            slots: Vec::new(),
+        };
+        finder.glance.align = 1;
+        finder.node(header)?;
+        let clear = finder.slots.iter().all(|(slot, _)| !used.contains(slot));
+        let found = finder.glance.id.is_some() || !finder.lost_id;
+        // Places are bytes, so the header has to begin with one.
+        let clear = clear && finder.glance.align >= 8;
+        (clear && found).then_some(finder.glance)
+    }
+
+    /// Reads the header at the cursor and goes past it, if it has the common form.
+    #[inline(always)]
+    pub(crate) fn read(&self, cursor: &mut Cursor<'_>) -> Option<Glanced> {
+        let mask = u64::from(self.align) - 1;
+        let begin = (cursor.at + self.lead + mask) & !mask;
+        let bytes = cursor.rest_from(begin)?;
+        for (place, low, more) in &self.selectors {
+            if place.cut(bytes)?.wrapping_sub(*low) > *more {
+                return None;
+            }
+        }
+        let mut glanced = Glanced {
+            timestamp: 0,
+            timestamp_bits: 0,
+            id: 0,
+        };
+        if let Some(place) = &self.timestamp {
+            glanced.timestamp = place.cut(bytes)?;
+            glanced.timestamp_bits = place.bits;
+        }
+        if let Some(place) = &self.id {
+            glanced.id = place.cut(bytes)?;
+        }
+        cursor.go_to(begin + self.bits)?;
+        Some(glanced)
+    }
+}
+
+impl Finder {
+    /// Places a node; `None` if it has no fixed place.
+    fn node(&mut self, node: &Node) -> Option<()> {
+        match node {
+            Node::Integer(node) => {
+                let class = &node.class;
+                let place = self.place(class.align, node.read)?;
+                if class.signed {
+                    // Its slot would have to be sign-extended; headers have no use for such numbers.
+                    return class
+                        .roles
+                        .is_empty()
+                        .then_some(())
+                        .filter(|()| node.slot.is_none());
+                }
+                if class.roles.has(Role::EventClassId) {
+                    self.glance.id = Some(place);
+                } else if class.roles.has(Role::Timestamp) {
+                    if self.glance.timestamp.is_some() {
+                        return None;
+                    }
+                    self.glance.timestamp = Some(place);
+                }
+                self.slots.extend(node.slot.map(|slot| (slot, place)));
+                Some(())
+            }
+            Node::Structure(node) => {
+                self.align(node.align)?;
+                node.fields
+                    .iter()
+                    .try_for_each(|(_, field)| self.node(field))
+            }
+            Node::Variant {
+                selector: None,
+                options,
+                ..
+            } => self.node(&options.first()?.node),
+            Node::Variant {
+                selector: Some(slot),
+                signed: false,
+                options,
+            } => {
+                let (_, place) = *self.slots.iter().find(|(known, _)| known == slot)?;
+                let (option, range) = common_option(options)?;
+                let (low, high) = (
+                    u64::try_from(range.low).ok()?,
+                    u64::try_from(range.high).ok()?,
+                );
+                self.glance.selectors.push((place, low, high - low));
+                self.node(&option.node)
+            }
+            _ => None,
+        }
+    }
+
+    fn align(&mut self, align: u32) -> Option<()> {
+        if align <= self.glance.align {
+            let mask = u64::from(align) - 1;
+            self.glance.bits = (self.glance.bits + mask) & !mask;
+            return Some(());
+        }
+        // A field that is read has its place relative to an alignment that may not change any more.
+        if self.glance.timestamp.is_some() || !self.slots.is_empty() || self.glance.lead > 0 {
+            return None;
+        }
+        // An id before the alignment matters only if there is no other: the last one counts.
+        self.lost_id |= self.glance.id.take().is_some();
+        // What came before is a lead that nobody reads.
+        self.glance.lead += self.glance.bits;
+        self.glance.bits = 0;
+        self.glance.align = align;
+        Some(())
+    }
+
+    fn place(&mut self, align: u32, read: Read) -> Option<Place> {
+        self.align(align)?;
+        let place = Place::new(self.glance.bits, read);
+        self.glance.bits += read.bits();
+        place
+    }
+}
+
+/// The option that most values of the selector choose, the first of equals, and those values.
+fn common_option(options: &[OptionNode]) -> Option<(&OptionNode, Range)> {
+    let mut best: Option<(&OptionNode, Range)> = None;
+    for option in options {
+        for &range in &option.ranges {
+            if best.is_none_or(|(_, best)| range.high - range.low > best.high - best.low) {
+                best = Some((option, range));
+            }
+        }
+    }
+    best
+}
