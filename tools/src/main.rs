@@ -49,7 +49,7 @@ Try `laneway demo`.";
 
 /// Records what programs do, for about the price of reading the clock.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(name = "laneway", version, max_term_width = 100, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
