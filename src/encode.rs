@@ -23,11 +23,26 @@ pub use structure::{FieldNames, Struct};
 use crate::types::Type;
 use crate::writer::Writer;
 
-/// Values that can stand in a record as they are: numbers, text, bytes, and arrays,
-/// slices and options of them.
+/// Values that can stand in a record as they are: numbers, text, bytes, and arrays, slices and
+/// options of them.
 ///
-/// This trait is sealed. For a type of your own, implement [`Value`](crate::Value): it
-/// says as which of these your values appear.
+/// The trait is sealed. For a type of your own, implement [`Value`](crate::Value): it says as
+/// which of these your values appear.
+///
+/// | Rust | in a trace | bytes |
+/// |---|---|---|
+/// | `u8` … `u64`, `i8` … `i64`, `usize`, `isize` | integer | 1 to 8 |
+/// | `u128`, `i128` | two halves, the low one first | 16 |
+/// | `f32`, `f64` | floating point | 4, 8 |
+/// | `bool` | `false`, `true` | 1 |
+/// | `char`, strings, paths, C strings | text | as UTF-8 (paths: as they are), and a NUL |
+/// | slices, arrays and vectors of `u8` | bytes, in hexadecimal | 4, and the bytes |
+/// | other arrays | array | its elements |
+/// | other slices and vectors | sequence | 4, and its elements |
+/// | `Option` | nothing or a value | 1, and the value if there is one |
+/// | [`Duration`](std::time::Duration) | nanoseconds | 8 |
+/// | pointers | address, in hexadecimal | 8 |
+/// | references, `Box`, `Rc`, `Arc`, `Cow`, `NonZero`, `Wrapping` | what is in them | |
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no layout of its own in a trace",
     label = "not a number, text, or an array, slice or option of these",

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, c_int, c_void};
 use std::fs::File;
 use std::io::Write;
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::os::fd::{FromRawFd, RawFd};
 use std::{io, ptr, slice};
 
@@ -106,6 +106,7 @@ extern "C" fn describe(visit: Visit, context: *mut c_void) {
 }
 
 /// The functions that the notes of all loaded binaries lead to, this one's among them.
+#[inline(never)]
 fn describers() -> Vec<Describe> {
     // On 32-bit Arm `@` begins a comment.
     macro_rules! note {
@@ -134,13 +135,21 @@ fn describers() -> Vec<Describe> {
             options(nomem, nostack, preserves_flags),
         );
     }
-    let mut found: Vec<Describe> = Vec::new();
+    let mut found: Vec<usize> = Vec::new();
     // SAFETY: `visit_module` gets the vector, which lives longer than the call.
     unsafe { libc::dl_iterate_phdr(Some(visit_module), (&raw mut found).cast()) };
-    found
+    // The optimiser may have copied this function with its note.
+    found.sort_unstable();
+    found.dedup();
+    let function = |address| {
+        let address: *const () = ptr::with_exposed_provenance(address);
+        // SAFETY: a note of our name and version is the way to a `Describe` in its binary.
+        unsafe { mem::transmute::<*const (), Describe>(address) }
+    };
+    found.into_iter().map(function).collect()
 }
 
-/// Looks through the notes of one executable or library.
+/// Looks through the notes of one executable or library, for the addresses they lead to.
 unsafe extern "C" fn visit_module(
     info: *mut libc::dl_phdr_info,
     _size: usize,
@@ -151,7 +160,7 @@ unsafe extern "C" fn visit_module(
     let (found, info, headers) = unsafe {
         let info = &*info;
         let headers = slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
-        (&mut *found.cast::<Vec<Describe>>(), info, headers)
+        (&mut *found.cast::<Vec<usize>>(), info, headers)
     };
     for header in headers.iter().filter(|h| h.p_type == libc::PT_NOTE) {
         let start = (info.dlpi_addr + header.p_vaddr) as usize;
@@ -165,12 +174,7 @@ unsafe extern "C" fn visit_module(
         let align = if header.p_align == 8 { 8 } else { 4 };
         found.extend(ours(notes, align).map(|at| {
             let way = i32::from_ne_bytes(*notes[at..].first_chunk().unwrap_or(&[0; 4]));
-            let function = (start + at).wrapping_add_signed(way as isize);
-            // SAFETY: the note has our name and version, so this is the way from it to a
-            // `Describe` in the same binary.
-            unsafe {
-                std::mem::transmute::<*const (), Describe>(ptr::with_exposed_provenance(function))
-            }
+            (start + at).wrapping_add_signed(way as isize)
         }));
     }
     0

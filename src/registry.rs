@@ -104,3 +104,53 @@ impl Registry {
             .is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{event_enabled, trace};
+
+    #[test]
+    fn a_channel_wants_all_events_or_none() {
+        const CHANNEL: u32 = 1 << 30;
+        let _callsites = || {
+            trace!("registry:event");
+            event_enabled!("registry:event")
+        };
+        let wanted = || {
+            let (mut on, mut off) = (0, 0);
+            for (entry, _) in entry::all() {
+                match entry.channels() & CHANNEL {
+                    0 => off += 1,
+                    _ => on += 1,
+                }
+            }
+            (on, off)
+        };
+        set_enabled(CHANNEL, true);
+        let (on, off) = wanted();
+        // What stays off are the questions of other tests for events that do not exist.
+        assert!(on > 0 && off < on, "{on} on, {off} off");
+        set_enabled(CHANNEL, false);
+        assert_eq!(wanted(), (0, on + off));
+    }
+
+    #[test]
+    fn an_id_is_the_index_of_its_event_and_stays() {
+        let ids = || {
+            let mut ids = Vec::new();
+            for (entry, callsite) in entry::all() {
+                if let Callsite::Event(event) = callsite {
+                    assert_eq!(*registry().events[usize::from(entry.id())], *event);
+                    ids.push(entry.id());
+                }
+            }
+            ids
+        };
+        let _ = registry();
+        let before = ids();
+        set_enabled(1, true);
+        assert_eq!(before, ids());
+        assert!(registry().events.is_sorted());
+    }
+}
