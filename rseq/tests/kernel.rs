@@ -207,6 +207,11 @@ fn a_filter_that_forbids_everything_does_kill() {
 
 #[test]
 fn a_program_that_is_stepped_through_comes_to_its_end() {
+    // A pair of load-exclusive and store-exclusive never succeeds when stepped through, whoever wrote
+    // it: without single-instruction atomics no lock or atomic of any library makes progress.
+    if cfg!(all(target_arch = "aarch64", not(target_feature = "lse"))) {
+        return;
+    }
     let all = All::new();
     assert!(all.work(1)); // memory is touched, the thread registered
     // SAFETY: the child uses only what was made before, and _exit.
