@@ -63,7 +63,11 @@ fn the_clock_can_be_one_that_no_sequence_reads() {
             assert!(emit(&channel, 1, number, (number % 90) as usize));
             checker.drain(&mut reader, number % 7 == 0);
         }
-        assert_eq!(thread_control_block(), before, "an area that nobody knows was armed");
+        assert_eq!(
+            thread_control_block(),
+            before,
+            "an area that nobody knows was armed"
+        );
         checker.drain(&mut reader, true);
         assert_eq!(checker.events, 10_000);
         assert!(channel.detach(Duration::from_secs(1)));

@@ -1,9 +1,10 @@
 //! Every state that can be reached.
 
+use rustc_hash::FxHashSet;
+
 use super::reader::{self, Wish};
 use super::state::{Setup, State};
 use super::thread::{self, At};
-use std::collections::HashSet;
 
 /// More states than any of the set-ups has: a model that grows without end is a bug.
 const MOST: usize = 30_000_000;
@@ -11,7 +12,8 @@ const MOST: usize = 30_000_000;
 /// Visits every state and checks each; the number of states, or what is wrong with one.
 pub(crate) fn explore(setup: &Setup) -> Result<usize, String> {
     let first = State::new(setup);
-    let mut seen = HashSet::from([first.clone()]);
+    let mut seen = FxHashSet::default();
+    seen.insert(first.clone());
     let mut open = vec![first];
     while let Some(state) = open.pop() {
         for next in successors(&state, setup)? {
