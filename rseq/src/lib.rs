@@ -131,6 +131,7 @@ mod ops;
 mod registration;
 pub mod ring;
 mod slot;
+mod status;
 mod sync;
 
 pub use area::Area;
@@ -142,8 +143,9 @@ pub use lock::{CpuLock, Guard};
 pub use membarrier::{Barrier, NoBarrier};
 pub use memory::{Backing, CpuWords, Error, Memory, Shape};
 pub use ops::{ATTEMPTS, Interrupted, NotDone, Store};
-pub use registration::{Owner, Rseq, Unavailable};
+pub use registration::Rseq;
 pub use slot::{CpuId, MmCid, Slot};
+pub use status::{Owner, Unavailable};
 
 #[cfg(all(test, not(any(miri, loom))))]
 mod tests;

@@ -193,7 +193,7 @@ impl Window {
 }
 
 /// Offsets that the sequences use as immediates.
-#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+#[cfg_attr(any(not(target_arch = "x86_64"), miri, loom), allow(dead_code))]
 pub(crate) mod offsets {
     use super::{HEAD_BYTES, Head, Window};
     use core::mem::offset_of;
