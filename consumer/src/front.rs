@@ -14,7 +14,7 @@
 //! has sent is read before its hang-up is believed.
 
 use std::collections::BTreeMap;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -136,11 +136,13 @@ impl Front {
                 State::Ending(_) => now + NUDGE,
             });
         }
-        if self.accept_again > now {
-            until = until.min(self.accept_again);
-        }
-        if let Some(stop_by) = self.stop_by {
-            until = until.min(stop_by);
+        for time in [Some(self.accept_again), self.stop_by]
+            .into_iter()
+            .flatten()
+        {
+            if time > now {
+                until = until.min(time);
+            }
         }
         until.saturating_duration_since(now)
     }
@@ -221,12 +223,11 @@ impl Front {
         }
         let client = self.clients.get_mut(&id).expect("it just spoke");
         let connection = client.connection.as_mut().expect("it just spoke");
-        let mut fds = connection.take_fds().into_iter();
-        let (Some(ring), Some(schemas), None) = (fds.next(), fds.next(), fds.next()) else {
-            let fds = fds.len();
-            return Err(Error::HelloFds { fds });
-        };
-        const { assert!(HELLO_FDS == 2) };
+        let fds: [OwnedFd; HELLO_FDS] = connection
+            .take_fds()
+            .try_into()
+            .map_err(|fds: Vec<OwnedFd>| Error::HelloFds { fds: fds.len() })?;
+        let [ring, schemas] = fds;
         let application = Application {
             hello,
             ring,

@@ -218,11 +218,18 @@ fn a_peer_that_says_nothing_is_sent_away() {
 
 #[test]
 fn a_hello_without_its_files_is_refused() {
-    let reason = refusal(|recording| {
-        let peer = Connection::connect(&recording.meeting).unwrap();
-        peer.send(&hello("bare", channel()), &[]).unwrap();
-    });
-    assert!(reason.contains("0 file descriptors"), "{reason}");
+    for given in 0..2 {
+        let reason = refusal(|recording| {
+            let peer = Connection::connect(&recording.meeting).unwrap();
+            let file = sealed(b"");
+            let fds = vec![file.as_fd(); given];
+            peer.send(&hello("bare", channel()), &fds).unwrap();
+        });
+        assert!(
+            reason.contains(&format!("{given} file descriptors")),
+            "{reason}"
+        );
+    }
 }
 
 #[test]
