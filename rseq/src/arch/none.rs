@@ -3,7 +3,7 @@
 //! Reading `cpu_id` always answers "not registered", and every sequence aborts before its first
 //! step, so that all callers take the fallback they have anyway.
 
-use core::sync::atomic;
+use core::sync::atomic::AtomicU64 as RingWord;
 
 use crate::area::CPU_ID_UNINITIALIZED;
 use crate::ops::{Interrupted, NotDone, Store};
@@ -82,7 +82,7 @@ pub(crate) fn reserve(
 pub(crate) unsafe fn count(
     _offset: isize,
     _cpu: u32,
-    _counter: *const atomic::AtomicU64,
+    _counter: *const RingWord,
     _lap: u64,
     _delta: u64,
 ) -> bool {
