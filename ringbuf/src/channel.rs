@@ -22,6 +22,7 @@ use crate::clock::ClockKind;
 use crate::lane::Lane;
 use crate::layout::LaneControl;
 use crate::memory::SharedMemory;
+use crossbeam_utils::CachePadded;
 use laneway_rseq::ring::{self, Head, Window};
 use laneway_rseq::{Barrier, Rseq};
 use std::mem::{offset_of, size_of};
@@ -67,8 +68,8 @@ pub struct Channel {
     clock: AtomicU8,
     /// Nanoseconds to wait for room; 0 to discard.
     block_ns: AtomicU64,
-    /// Threads on a slow path.
-    users: AtomicU64,
+    /// Threads on a slow path; away from what every fast path reads.
+    users: CachePadded<AtomicU64>,
     /// The memory, or null.
     memory: AtomicPtr<SharedMemory>,
     /// The memory after step 1 of a detach that has not come to its end.
@@ -99,7 +100,7 @@ impl Channel {
             rseq: AtomicBool::new(false),
             clock: AtomicU8::new(0),
             block_ns: AtomicU64::new(0),
-            users: AtomicU64::new(0),
+            users: CachePadded::new(AtomicU64::new(0)),
             memory: AtomicPtr::new(ptr::null_mut()),
             retired: Mutex::new(None),
         }
