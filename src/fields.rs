@@ -59,15 +59,21 @@ impl<E: Encode + Copy> Field for E {
 /// A field written `%expr`: what its `Display` prints.
 #[derive(Debug)]
 #[doc(hidden)]
-pub struct Displayed<'a, T: ?Sized>(pub &'a T);
+pub struct Displayed<'a, T: ?Sized>(&'a T);
 
 /// A field written `?expr`: what its `Debug` prints.
 #[derive(Debug)]
 #[doc(hidden)]
-pub struct Debugged<'a, T: ?Sized>(pub &'a T);
+pub struct Debugged<'a, T: ?Sized>(&'a T);
 
 macro_rules! formatted {
-    ($($ty:ident: $trait:ident $format:literal;)*) => { $(
+    ($($ty:ident $make:ident: $trait:ident $format:literal;)*) => { $(
+        #[doc(hidden)]
+        #[inline(always)]
+        pub fn $make<T: fmt::$trait + ?Sized>(value: &T) -> $ty<'_, T> {
+            $ty(value)
+        }
+
         impl<T: ?Sized> Clone for $ty<'_, T> {
             #[inline(always)]
             fn clone(&self) -> Self {
@@ -98,8 +104,53 @@ macro_rules! formatted {
     )* };
 }
 formatted! {
-    Displayed: Display "{}";
-    Debugged: Debug "{:?}";
+    Displayed displayed: Display "{}";
+    Debugged debugged: Debug "{:?}";
+}
+
+/// A value on its way to be formatted.
+///
+/// `(&Held(&value)).__laneway_hold()` is a copy of the value if it can be copied, and a reference
+/// to it otherwise. What is borrowed has to be in memory, and not only where it is borrowed:
+/// `%count` would cost a function that has `count` in a register a store, whether or not
+/// anybody wants the event.
+///
+/// Method calls prefer the implementation that needs fewer references to the receiver: that of
+/// [`HoldCopy`], where it applies.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Held<'a, T: ?Sized>(pub &'a T);
+
+/// The way of values that can be copied.
+#[doc(hidden)]
+pub trait HoldCopy {
+    type Held;
+    fn __laneway_hold(&self) -> Self::Held;
+}
+
+impl<T: Copy> HoldCopy for Held<'_, T> {
+    type Held = T;
+
+    #[inline(always)]
+    fn __laneway_hold(&self) -> T {
+        *self.0
+    }
+}
+
+/// The way of all others.
+#[doc(hidden)]
+pub trait HoldReference {
+    type Held;
+    fn __laneway_hold(&self) -> Self::Held;
+}
+
+impl<'a, T: ?Sized> HoldReference for &Held<'a, T> {
+    type Held = &'a T;
+
+    #[inline(always)]
+    fn __laneway_hold(&self) -> &'a T {
+        self.0
+    }
 }
 
 /// All fields of an event.

@@ -125,7 +125,7 @@ pub mod __private {
         Named, Site, Source, emit, is_any_enabled, is_enabled, mark_attach_only_when_asked,
     };
     pub use crate::encode::FieldNames;
-    pub use crate::fields::{Debugged, Displayed};
+    pub use crate::fields::{Held, HoldCopy, HoldReference, debugged, displayed};
     pub use crate::names::{check_event_name, check_field_names};
     pub use crate::types::Names;
 }

@@ -103,31 +103,33 @@ macro_rules! __trace {
             };
         }
         if $crate::__private::is_enabled::<__LanewaySite>() {
+            #[allow(unused_imports)]
+            use $crate::__private::{HoldCopy as _, HoldReference as _};
             $crate::__private::emit::<__LanewaySite, _>($($values)*);
         }
     }};
     (@ $level:ident $event:literal [$($names:tt)*] {$($values:tt)*} % $($name:ident).+ $(, $($rest:tt)*)?) => {
         $crate::__trace!(
             @ $level $event [$($names)* &[$(::core::stringify!($name)),+],]
-            {($($values)*, $crate::__private::Displayed(&$($name).+))} $($($rest)*)?
+            {($($values)*, $crate::__private::displayed(&(&$crate::__private::Held(&$($name).+)).__laneway_hold()))} $($($rest)*)?
         )
     };
     (@ $level:ident $event:literal [$($names:tt)*] {$($values:tt)*} ? $($name:ident).+ $(, $($rest:tt)*)?) => {
         $crate::__trace!(
             @ $level $event [$($names)* &[$(::core::stringify!($name)),+],]
-            {($($values)*, $crate::__private::Debugged(&$($name).+))} $($($rest)*)?
+            {($($values)*, $crate::__private::debugged(&(&$crate::__private::Held(&$($name).+)).__laneway_hold()))} $($($rest)*)?
         )
     };
     (@ $level:ident $event:literal [$($names:tt)*] {$($values:tt)*} $($name:ident).+ = % $value:expr $(, $($rest:tt)*)?) => {
         $crate::__trace!(
             @ $level $event [$($names)* &[$(::core::stringify!($name)),+],]
-            {($($values)*, $crate::__private::Displayed(&$value))} $($($rest)*)?
+            {($($values)*, $crate::__private::displayed(&(&$crate::__private::Held(&$value)).__laneway_hold()))} $($($rest)*)?
         )
     };
     (@ $level:ident $event:literal [$($names:tt)*] {$($values:tt)*} $($name:ident).+ = ? $value:expr $(, $($rest:tt)*)?) => {
         $crate::__trace!(
             @ $level $event [$($names)* &[$(::core::stringify!($name)),+],]
-            {($($values)*, $crate::__private::Debugged(&$value))} $($($rest)*)?
+            {($($values)*, $crate::__private::debugged(&(&$crate::__private::Held(&$value)).__laneway_hold()))} $($($rest)*)?
         )
     };
     (@ $level:ident $event:literal [$($names:tt)*] {$($values:tt)*} $($name:ident).+ = $value:expr $(, $($rest:tt)*)?) => {

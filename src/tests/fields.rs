@@ -361,3 +361,32 @@ fn a_display_that_fails_leaves_what_it_wrote() {
         r#"a: str = "half""#
     );
 }
+
+#[test]
+fn what_cannot_be_copied_is_formatted_where_it_is() {
+    #[derive(Debug)]
+    struct Once(std::cell::Cell<u8>);
+    impl std::fmt::Display for Once {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.0.set(self.0.get() + 1);
+            write!(f, "{}", self.0.get())
+        }
+    }
+    fn generic<T: std::fmt::Display + ?Sized>(value: &T, copied: impl Copy + std::fmt::Debug) {
+        trace!("types:held", %value, copied = ?copied);
+    }
+    let once = Once(std::cell::Cell::new(0));
+    assert_eq!(
+        text(|| generic(&once, 7)),
+        r#"value: str = "1", copied: str = "7""#
+    );
+    assert_eq!(
+        text(|| trace!("types:held", %once, again = %&once, owned = %"x".to_owned())),
+        r#"once: str = "2", again: str = "3", owned: str = "x""#
+    );
+    assert_eq!(once.0.get(), 3);
+    assert_eq!(
+        text(|| generic("unsized", "x")),
+        r#"value: str = "unsized", copied: str = "\"x\"""#
+    );
+}

@@ -18,6 +18,12 @@ pub fn customer(name: &str) {
     trace!("shop:customer", name, initial = name.chars().next());
 }
 
+/// Formatting borrows, but nothing has to be put into memory for it.
+#[unsafe(no_mangle)]
+pub fn formatted(name: &str, age: u32) {
+    trace!("shop:formatted", %name, age = ?age);
+}
+
 /// A callsite in a loop looks anew each time.
 #[unsafe(no_mangle)]
 pub fn counted(n: u64) {
@@ -37,6 +43,7 @@ pub fn inventory(prepare: fn()) {
 fn main() {
     black_box(order as fn(u64, u64))(1, 2);
     black_box(customer as fn(&str))("Ada");
+    black_box(formatted as fn(&str, u32))("Ada", 36);
     black_box(counted as fn(u64))(3);
     black_box(inventory as fn(fn()))(|| ());
 }
