@@ -126,7 +126,7 @@ impl Drain {
             ring,
             schemas,
         } = application;
-        shorten(&mut hello);
+        tidy(&mut hello);
         let events = read_schemas(schemas)?;
         let reader = BufferReader::map(&ring)?;
         let _ = ending.waker.set(reader.waker());
@@ -305,15 +305,18 @@ fn count(shared: &Shared, (bytes, events): (u64, u64)) {
     progress.recorded.fetch_add(events, Ordering::Relaxed);
 }
 
-/// Texts that go into every summary and every metadata are kept to a sensible length.
-fn shorten(hello: &mut Hello) {
-    let cut = |text: &mut String, bytes| text.truncate(text.floor_char_boundary(bytes));
-    cut(&mut hello.name, 255);
-    cut(&mut hello.exe, 4096);
-    cut(&mut hello.version, 64);
-    cut(&mut hello.channel.name, 64);
+/// Texts that go into every summary and every metadata are kept to a sensible length, and harmless to a terminal.
+fn tidy(hello: &mut Hello) {
+    let tidy = |text: &mut String, bytes| {
+        text.truncate(text.floor_char_boundary(bytes));
+        *text = text.replace(char::is_control, "\u{fffd}");
+    };
+    tidy(&mut hello.name, 255);
+    tidy(&mut hello.exe, 4096);
+    tidy(&mut hello.version, 64);
+    tidy(&mut hello.channel.name, 64);
     if let Rseq::Off(reason) = &mut hello.rseq {
-        cut(reason, 1024);
+        tidy(reason, 1024);
     }
 }
 

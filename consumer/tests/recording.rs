@@ -11,7 +11,9 @@ use application::{
     Application, Recording, babeltrace, channel, eventually, hello, record, sealed, tick,
 };
 use laneway_consumer::Options;
-use laneway_control::{Connection, ToApplication, ToConsumer, encode_schemas};
+use laneway_control::{
+    Connection, EventSchema, Field, FieldType, ToApplication, ToConsumer, encode_schemas,
+};
 
 fn quick() -> Options {
     Options {
@@ -159,6 +161,58 @@ fn too_many_applications_are_refused_with_the_limit() {
     let summary = recording.consumer.finish();
     assert_eq!(summary.processes.len(), 1);
     assert_eq!(summary.refused[0].reason, reason);
+}
+
+#[test]
+fn names_that_no_trace_format_foresaw_do_not_spoil_the_trace() {
+    let names = [
+        "struct",
+        "int",
+        "_x",
+        "__x",
+        "x y",
+        "a.b",
+        "r#type",
+        "\"",
+        "\\",
+        "*/",
+        "ünï",
+        "日本",
+        "1st",
+        "-",
+        "_a_length",
+        "a",
+        "_a_tag",
+        ";};",
+    ];
+    let fields = |ty: FieldType| names.map(|name| Field::new(name, ty.clone())).to_vec();
+    let byte = || Box::new(FieldType::Unsigned { bits: 8 });
+    let mut events = vec![tick()];
+    for ty in [
+        FieldType::Bool,
+        FieldType::Bytes,
+        FieldType::Sequence { element: byte() },
+        FieldType::Optional(byte()),
+        FieldType::Struct(fields(FieldType::Optional(byte()))),
+        FieldType::Array {
+            len: 2,
+            element: Box::new(FieldType::Struct(fields(FieldType::Str))),
+        },
+    ] {
+        events.push(EventSchema {
+            name: format!("odd {}", events.len()),
+            provider: "\"quoted\\".into(),
+            fields: fields(ty),
+            ..tick()
+        });
+    }
+    let recording = record(Options::default());
+    let odd = "../odd\" \n name";
+    drop(Application::describing(&recording.meeting, odd, 3, &events));
+    let summary = recording.consumer.finish();
+    assert_eq!(summary.refused, []);
+    let (lines, complaints) = babeltrace(&summary.directory);
+    assert_eq!((lines.len(), complaints.as_str()), (3, ""));
 }
 
 /// What became of a peer that did this, when a well-behaved application ran beside it.

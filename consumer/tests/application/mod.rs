@@ -57,6 +57,16 @@ pub(crate) struct Application {
 impl Application {
     /// Makes a ring, emits `before` events into it, and says hello.
     pub(crate) fn start(meeting: &Rendezvous, name: &str, before: u64) -> Application {
+        Application::describing(meeting, name, before, &[tick()])
+    }
+
+    /// The same with other descriptions, of which the first is that of the events.
+    pub(crate) fn describing(
+        meeting: &Rendezvous,
+        name: &str,
+        before: u64,
+        events: &[EventSchema],
+    ) -> Application {
         let connection = Connection::connect(meeting).unwrap();
         let config = ChannelConfig::find(meeting).unwrap();
         let buffers = u64::from(config.sub_buffers);
@@ -75,7 +85,7 @@ impl Application {
             channel,
         };
         application.emit(before);
-        let schemas = sealed(&encode_schemas(&[tick()]).unwrap());
+        let schemas = sealed(&encode_schemas(events).unwrap());
         let hello = hello(name, config);
         let fds = [ring.as_fd(), schemas.as_fd()];
         application.connection.send(&hello, &fds).unwrap();
