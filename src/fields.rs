@@ -3,7 +3,7 @@
 //! ```text
 //!   trace!("shop:order", id, who = name, total = %price)
 //!                          │        │           │
-//!   ((( (),               u64 ),  &str ),   Displayed )        nested pairs, the last outermost
+//!   ((( (),               u64 ),  &str ),   Formatted )        nested pairs, the last outermost
 //! ```
 //! An event is measured, reserved and written, in this order. Text is formatted while
 //! measuring, into scratch memory on the stack of the code that records (not of the function
@@ -56,56 +56,65 @@ impl<E: Encode + Copy> Field for E {
     }
 }
 
-/// A field written `%expr`: what its `Display` prints.
-#[derive(Debug)]
+/// A field written `%expr` or `?expr`: what `how` prints of the value.
 #[doc(hidden)]
-pub struct Displayed<'a, T: ?Sized>(&'a T);
-
-/// A field written `?expr`: what its `Debug` prints.
-#[derive(Debug)]
-#[doc(hidden)]
-pub struct Debugged<'a, T: ?Sized>(&'a T);
-
-macro_rules! formatted {
-    ($($ty:ident $make:ident: $trait:ident $format:literal;)*) => { $(
-        #[doc(hidden)]
-        #[inline(always)]
-        pub fn $make<T: fmt::$trait + ?Sized>(value: &T) -> $ty<'_, T> {
-            $ty(value)
-        }
-
-        impl<T: ?Sized> Clone for $ty<'_, T> {
-            #[inline(always)]
-            fn clone(&self) -> Self {
-                *self
-            }
-        }
-
-        impl<T: ?Sized> Copy for $ty<'_, T> {}
-
-        impl<T: fmt::$trait + ?Sized> Field for $ty<'_, T> {
-            const TYPE: Type = Type::Str;
-
-            type Scratch = Text;
-
-            type Measured<'s> = &'s Text;
-
-            #[inline(always)]
-            fn measure(self, text: &mut Text) -> (usize, &Text) {
-                text.format(format_args!($format, self.0));
-                (text.size, text)
-            }
-
-            #[inline(always)]
-            fn write(self, text: &Text, writer: &mut Writer<'_>) {
-                text::write(text.as_bytes(), text.size, writer);
-            }
-        }
-    )* };
+pub struct Formatted<'a, T: ?Sized> {
+    value: &'a T,
+    how: fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result,
 }
-formatted! {
-    Displayed displayed: Display "{}";
-    Debugged debugged: Debug "{:?}";
+
+/// What the `Display` of `value` prints.
+#[doc(hidden)]
+#[inline(always)]
+pub fn displayed<T: fmt::Display + ?Sized>(value: &T) -> Formatted<'_, T> {
+    Formatted { value, how: T::fmt }
+}
+
+/// What the `Debug` of `value` prints.
+#[doc(hidden)]
+#[inline(always)]
+pub fn debugged<T: fmt::Debug + ?Sized>(value: &T) -> Formatted<'_, T> {
+    Formatted { value, how: T::fmt }
+}
+
+impl<T: ?Sized> Clone for Formatted<'_, T> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: ?Sized> Copy for Formatted<'_, T> {}
+
+impl<T: ?Sized> fmt::Display for Formatted<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.how)(self.value, f)
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Formatted<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<T: ?Sized> Field for Formatted<'_, T> {
+    const TYPE: Type = Type::Str;
+
+    type Scratch = Text;
+
+    type Measured<'s> = &'s Text;
+
+    #[inline(always)]
+    fn measure(self, text: &mut Text) -> (usize, &Text) {
+        text.format(format_args!("{self}"));
+        (text.size, text)
+    }
+
+    #[inline(always)]
+    fn write(self, text: &Text, writer: &mut Writer<'_>) {
+        text::write(text.as_bytes(), text.size, writer);
+    }
 }
 
 /// A value on its way to be formatted.

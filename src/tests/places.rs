@@ -41,14 +41,17 @@ fn a_future_with_events_can_be_sent_to_another_thread() {
     fn is_send<T: Send>(value: T) -> T {
         value
     }
-    async fn pause() {}
+    async fn pause() -> u8 {
+        1
+    }
     let future = is_send(async {
         let text = String::from("x");
         trace!("places:send", text, a = %text);
+        trace!("places:send_across", a = %text, b = text, c = pause().await);
         pause().await;
         trace!("places:send", text);
     });
-    assert_eq!(texts(|| block_on(future)).len(), 2);
+    assert_eq!(texts(|| block_on(future)).len(), 3);
 }
 
 #[test]
