@@ -422,4 +422,27 @@ mod tests {
         assert!((0..100).any(|_| attempt(0, rseq.cpu().unwrap()).is_ok()));
         assert_eq!(read(), [11, 12, 13]);
     }
+
+    #[test]
+    fn a_cpu_without_a_slot_is_like_no_rseq() {
+        let rseq = Rseq::get();
+        let done = rseq.try_local(0, |cpu| -> Result<(), Interrupted> {
+            panic!("no slot, yet asked for {cpu:?}")
+        });
+        assert_eq!(done, None);
+    }
+
+    #[test]
+    fn what_always_aborts_is_tried_so_many_times_and_no_more() {
+        let rseq = Rseq::get();
+        let mut tries = 0;
+        let done = rseq.try_local(u32::MAX >> 1, |_| -> Result<(), Interrupted> {
+            tries += 1;
+            Err(Interrupted)
+        });
+        assert_eq!(done, None);
+        // A thread that was registered only now had no first attempt.
+        let most = if rseq.cpu().is_some() { ATTEMPTS } else { 0 };
+        assert!(tries == most || tries + 1 == most, "{tries} tries");
+    }
 }
