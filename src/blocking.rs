@@ -14,8 +14,8 @@ static LIMIT_NS: AtomicU64 = AtomicU64::new(0);
 /// Lets a `trace!` wait up to `limit` for room in a full lane, if the consumer's channel
 /// is in `block` mode too.
 ///
-/// Whoever starts the program can allow it as well, without a limit of the program's, by
-/// `LANEWAY_ALLOW_BLOCK=1` in its environment.
+/// A limit of zero takes it back. Whoever starts the program can allow it as well,
+/// without a limit of the program's, by `LANEWAY_ALLOW_BLOCK=1` in its environment.
 ///
 /// ```
 /// use std::time::Duration;

@@ -49,14 +49,15 @@ pub enum Types {
 pub type Names = &'static [&'static [&'static str]];
 
 impl Type {
-    /// How deep types are nested in this one, itself included.
+    /// How deep types are nested in this one, itself included. A structure counts as two, its
+    /// list of fields and itself, as it does in [`laneway_control::schema`].
     #[must_use]
     pub const fn depth(&self) -> usize {
         match self {
             Type::Array(_, element) | Type::Sequence(element) | Type::Optional(element) => {
                 1 + element.depth()
             }
-            Type::Struct(_, fields) => 1 + fields.depth(),
+            Type::Struct(_, fields) => 2 + fields.depth(),
             _ => 1,
         }
     }
@@ -147,7 +148,7 @@ mod tests {
     #[test]
     fn depth_is_that_of_the_deepest_field() {
         assert_eq!(PAIR.depth(), 3);
-        assert_eq!(Type::Struct(&[], &PAIR).depth(), 4);
+        assert_eq!(Type::Struct(&[], &PAIR).depth(), 5);
         assert_eq!(Types::None.depth(), 0);
     }
 }

@@ -238,3 +238,31 @@ fn there_may_be_more_fields_than_a_tuple_has() {
     assert_eq!(text.matches("i32").count(), 36);
     assert!(text.ends_with(r#"d5: i32 = 5, d6: str = "x""#));
 }
+
+#[test]
+fn everything_that_compiles_can_be_described_to_a_consumer() {
+    type In<T> = Option<Option<Option<T>>>;
+    struct Outer(Option<Inner>);
+    struct Inner {
+        deep: In<In<In<In<u8>>>>,
+    }
+    impl Value for Outer {
+        type Repr<'a> = Option<<Inner as Value>::Repr<'a>>;
+        fn repr(&self) -> Self::Repr<'_> {
+            self.0.repr()
+        }
+    }
+    crate::value_struct!(Inner { deep: In<In<In<In<u8>>>> });
+    let texts = texts(|| {
+        let deep: In<In<In<In<In<u8>>>>> = None;
+        trace!("events:deep", deep);
+        let inner = Inner { deep: None };
+        trace!("events:deep", outer = Outer(Some(inner)));
+    });
+    assert!(texts[0].ends_with("= None"), "{texts:?}");
+    assert!(texts[1].ends_with("= Some({ deep: None })"), "{texts:?}");
+
+    let schemas = registry::schemas();
+    let bytes = laneway_control::encode_schemas(&schemas).unwrap();
+    assert_eq!(laneway_control::decode_schemas(&bytes).unwrap(), schemas);
+}
