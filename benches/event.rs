@@ -118,5 +118,10 @@ fn main() {
     traced("rseq", "on");
     traced("atomic", "off");
     let nobody = Path::new("/nonexistent/socket");
-    assert!(again("disabled", nobody).status().expect("this program starts again").success());
+    assert!(
+        again("disabled", nobody)
+            .status()
+            .expect("this program starts again")
+            .success()
+    );
 }

@@ -20,14 +20,19 @@ pub struct Row<'a> {
 
 impl std::fmt::Debug for Row<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Row").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Row")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 impl<'a> Row<'a> {
     /// A row named `name`.
     pub fn new(name: &'a str, run: impl FnMut(u64) + 'a) -> Self {
-        Row { name, run: Box::new(run) }
+        Row {
+            name,
+            run: Box::new(run),
+        }
     }
 }
 
