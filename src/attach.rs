@@ -27,7 +27,7 @@ use crate::{agent, bare_thread, blocking, startup};
 
 /// How long the constructor gives the agent for its first attempt. It takes a
 /// fraction of a millisecond; the limit is for a machine that cannot run it.
-const PATIENCE: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The agent's stack: it calls the encoder of the event descriptions.
 const STACK_BYTES: usize = 256 << 10;
