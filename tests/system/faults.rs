@@ -70,7 +70,11 @@ fn a_disk_too_small_for_anything_does_not_stop_the_program() {
 fn limited(command: &Command) -> Command {
     let mut shell = process::command("sh");
     shell
-        .args(["-c", "ulimit -f 2048; exec env --default-signal=XFSZ \"$@\"", "sh"])
+        .args([
+            "-c",
+            "ulimit -f 2048; exec env --default-signal=XFSZ \"$@\"",
+            "sh",
+        ])
         .arg(command.get_program())
         .args(command.get_args());
     for (name, value) in command.get_envs() {

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use laneway_tests::events::babeltrace_lines;
 use laneway_tests::process::signal_of;
 use laneway_tests::{Record, Recorded, lanes, laneway, process, run, scratch};
 use rustix::process::Signal;
@@ -204,6 +205,31 @@ fn a_program_without_events_runs_and_the_summary_says_why_there_are_none() {
     assert!(stderr.contains("nothing attached"), "{stderr}");
     assert!(stderr.contains("contains no `trace!`"), "{stderr}");
     assert!(recorded.summary().processes.is_empty());
+}
+
+#[test]
+fn the_demo_records_a_workload_and_says_how_to_go_on() {
+    let dir = scratch();
+    let trace = dir.path().join("trace");
+    let output = run(process::command(laneway())
+        .args(["demo", "-o"])
+        .arg(&trace)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/src")))
+    .succeeded();
+    let text = output.stdout + &output.stderr;
+    let name = trace.to_str().unwrap();
+    assert!(
+        text.contains("recorded") && text.contains(&format!("babeltrace2 {name}")),
+        "{text}"
+    );
+    let mut files = 0;
+    let mut total = 0_u64;
+    let warnings = babeltrace_lines(&trace, |line| {
+        total += 1;
+        files += u64::from(line.windows(10).any(|w| w == b"process.rs"));
+    });
+    assert_eq!(warnings, "");
+    assert!(files == 1 && total > 100_000, "{files} of {total}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use laneway_tests::events::babeltrace_lines;
 use laneway_tests::summary::Process;
-use laneway_tests::{Record, Recorded, Running, lanes};
+use laneway_tests::{Place, Record, Recorded, Running, lanes};
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -75,6 +75,59 @@ fn threads_without_restartable_sequences_lose_nothing_and_the_trace_says_so() {
     assert_eq!(by_kind(&process), (recorded.summary().total.recorded, 0));
     let metadata = fs::read_to_string(process.trace.join("metadata")).expect("metadata");
     assert!(metadata.contains("rseq_off = \"switched off by LANEWAY_RSEQ=off"));
+}
+
+#[test]
+fn other_clocks_and_records_without_a_thread_lose_nothing_either() {
+    let events = events() / 8;
+    for option in ["--clock=monotonic", "--no-thread-id"] {
+        let record = Record::program("many_threads").options(BLOCK);
+        let recorded = run(record.options([option]), events);
+        assert_complete(&recorded, events);
+    }
+}
+
+#[test]
+fn consumers_may_come_and_go_while_threads_emit() {
+    let place = Place::new();
+    let threads = THREADS.to_string();
+    let mut program = Running::start(
+        place
+            .application("many_threads")
+            .args([&threads, "1000000000"]),
+    );
+    let _ = program.await_number("pid");
+    let mut next = [0; THREADS];
+    for round in 0..10 {
+        let daemon = place.daemon(&format!("trace{round}"), &["--sub-buffer-size=16K"]);
+        std::thread::sleep(Duration::from_millis(50));
+        let trace = daemon.trace.clone();
+        let (_, summary) = daemon.finish();
+        let process = summary.process();
+        // On a machine that is busy with other things, a thread may not run for long in the middle of an event.
+        let late = |problem: &String| problem.contains("it did not stop within");
+        assert!(
+            process.problems.iter().all(late),
+            "round {round}: {process:#?}"
+        );
+        let streams = lanes::check(&trace);
+        let records: u64 = streams.iter().map(|stream| stream.records).sum();
+        assert_eq!(records, process.counts.recorded);
+        assert!(records > 0, "round {round}: the test tests nothing");
+        let mut total = 0;
+        babeltrace_lines(&trace, |line| {
+            let [thread, n] = numbers_at_the_end(line);
+            assert!(
+                n >= next[thread],
+                "round {round}: {n} of thread {thread} after {}",
+                next[thread]
+            );
+            next[thread] = n + 1;
+            total += 1;
+        });
+        assert_eq!(total, records);
+    }
+    assert!(!program.is_over());
 }
 
 /// How many events are in atomic lanes, and how many in the others.

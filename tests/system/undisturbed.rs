@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use laneway_tests::privilege::is_root;
 use laneway_tests::{Output, Place, Record, process, program, run};
 
 /// What the program says without a consumer.
@@ -81,7 +82,29 @@ fn a_program_that_closes_all_descriptors_goes_on_being_traced() {
 }
 
 #[test]
-fn without_a_consumer_nothing_is_left_behind_and_nothing_waited_for() {
+fn a_signal_that_the_program_blocks_hits_no_other_thread() {
+    let recorded = Record::program("witness").args(["blocked-signal"]).run();
+    let output = &recorded.output;
+    assert_eq!(output.code(), Some(0), "{output:#?}");
+    assert!(output.stdout.contains("waited for: 10\n"), "{output:#?}");
+    assert_eq!(recorded.events().len(), 2);
+}
+
+#[test]
+fn a_program_that_gives_up_its_rights_gives_up_all_of_them_and_goes_on_being_traced() {
+    if !is_root("a program that gives up its rights") {
+        return;
+    }
+    let recorded = Record::program("witness").args(["give-up-root"]).run();
+    let output = &recorded.output;
+    assert_eq!(output.code(), Some(0), "{output:#?}");
+    assert!(output.stdout.contains("given up: 0\n"), "{output:#?}");
+    let numbers: Vec<_> = recorded.events().iter().map(|e| e.number("n")).collect();
+    assert_eq!(numbers, [0, 1]);
+}
+
+#[test]
+fn without_a_consumer_nothing_is_waited_for_and_only_the_gate_left_behind() {
     let place = Place::new();
     let began = std::time::Instant::now();
     let output = run(place.application("bad_ends").arg("once"));
@@ -95,6 +118,9 @@ fn without_a_consumer_nothing_is_left_behind_and_nothing_waited_for() {
         (Some(0), "", "")
     );
     assert!(took < std::time::Duration::from_secs(5), "{took:?}");
-    let left: Vec<_> = std::fs::read_dir(place.dir()).unwrap().collect();
-    assert!(left.is_empty(), "{left:?}");
+    let left = std::fs::read_dir(place.dir()).expect("it is there");
+    let left: Vec<_> = left
+        .map(|entry| entry.expect("a file").file_name())
+        .collect();
+    assert!(left.iter().all(|name| name == "socket.gate"), "{left:?}");
 }

@@ -26,6 +26,8 @@ fn main() {
             std::process::exit(7);
         }
         Some("close") => close_everything(),
+        Some("give-up-root") => give_up_root(),
+        Some("blocked-signal") => blocked_signal(),
         Some(other) => panic!("unknown: {other}"),
     }
 }
@@ -98,4 +100,37 @@ fn close_everything() {
         trace!("witness:after", n);
     }
     println!("after={AFTER}");
+}
+
+/// Becomes somebody else: the C library has every thread of the process do so, the agent's as well.
+fn give_up_root() {
+    const NOBODY: u32 = 65534;
+    // SAFETY: they have no preconditions.
+    let given_up = unsafe { libc::setgid(NOBODY) | libc::setuid(NOBODY) };
+    println!("given up: {given_up}");
+    trace!("witness:event", n = 1);
+    for entry in fs::read_dir("/proc/self/task").expect("it is there") {
+        let path = entry.expect("a thread").path().join("status");
+        let status = fs::read_to_string(path).expect("it is there");
+        let user = status.lines().find(|line| line.starts_with("Uid:"));
+        assert_eq!(user, Some("Uid:\t65534\t65534\t65534\t65534"));
+    }
+}
+
+/// A signal that every thread of the program blocks waits to be asked for, as signalfd(2) and sigwait(3) need it.
+fn blocked_signal() {
+    // SAFETY: the set is initialised before it is used; the signal goes to this process.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGUSR1);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+        libc::kill(libc::getpid(), libc::SIGUSR1);
+        // Whoever does not block it has had the time to be hit.
+        thread::sleep(std::time::Duration::from_millis(50));
+        let mut signal = 0;
+        libc::sigwait(&set, &mut signal);
+        println!("waited for: {signal}");
+    }
+    trace!("witness:event", n = 1);
 }
