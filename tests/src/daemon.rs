@@ -1,14 +1,16 @@
 //! `laneway daemon`, as a test uses it.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::process::{Output, Running, command};
+use crate::process::{LIMIT, Output, Running, command};
 use crate::summary::Summary;
-use crate::{laneway, program, scratch};
+use crate::{eventually, laneway, program, scratch};
 
 /// A place where a daemon and applications meet, and where traces go.
 #[derive(Debug)]
@@ -84,13 +86,25 @@ impl Place {
 }
 
 impl Daemon {
+    /// Waits until events of any process are in the trace; says how long it took.
+    #[track_caller]
+    pub fn await_events(&self) -> Duration {
+        let size = || -> u64 {
+            let traces = fs::read_dir(&self.trace).into_iter().flatten().flatten();
+            let files = traces.flat_map(|t| fs::read_dir(t.path()).into_iter().flatten().flatten());
+            let lanes = files.filter(|f| f.file_name().to_string_lossy().starts_with("lane_"));
+            lanes.map(|f| f.metadata().map_or(0, |m| m.len())).sum()
+        };
+        eventually("events in the trace", LIMIT, || size() > 0)
+    }
+
     /// Ends it by SIGTERM; it must end with code 0.
     #[track_caller]
     #[must_use]
     pub fn finish(self) -> (Output, Summary) {
         self.running.signal(Signal::TERM);
         let output = self.running.wait().succeeded();
-        let json = std::fs::read_to_string(&self.json).expect("a summary");
+        let json = fs::read_to_string(&self.json).expect("a summary");
         (output, Summary::parse(&json))
     }
 }

@@ -4,8 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use laneway_tests::events::events;
-use laneway_tests::process::LIMIT;
-use laneway_tests::{Place, Running, eventually, run};
+use laneway_tests::{Place, Running, run};
 use rustix::process::Signal;
 
 /// The numbers of the ticks of one process; they follow each other without a gap.
@@ -23,17 +22,6 @@ fn ticks(trace: &std::path::Path, pid: u64) -> std::ops::Range<u64> {
         "a gap in {numbers:?}"
     );
     range
-}
-
-/// Waits until something of any process is in the trace.
-fn await_events(trace: &std::path::Path) -> Duration {
-    let size = || -> u64 {
-        let traces = fs::read_dir(trace).into_iter().flatten().flatten();
-        let files = traces.flat_map(|t| fs::read_dir(t.path()).into_iter().flatten().flatten());
-        let lanes = files.filter(|f| f.file_name().to_string_lossy().starts_with("lane_"));
-        lanes.map(|f| f.metadata().map_or(0, |m| m.len())).sum()
-    };
-    eventually("events in the trace", LIMIT, || size() > 0)
 }
 
 #[test]
@@ -60,7 +48,7 @@ fn an_application_that_runs_already_is_picked_up_within_a_second() {
     std::thread::sleep(Duration::from_millis(300));
     let daemon = place.daemon("trace", &["--flush-period=20ms"]);
     let trace = daemon.trace.clone();
-    let took = await_events(&trace);
+    let took = daemon.await_events();
     println!("picked up {took:?} after the daemon listened");
     assert!(took < Duration::from_secs(3), "{took:?}");
     let (_, summary) = daemon.finish();
@@ -125,7 +113,7 @@ fn an_application_outlives_a_daemon_that_is_killed_and_joins_the_next_one() {
     let mut application =
         Running::start(place.application("bad_ends").args(["for-a-while", "1000"]));
     let pid = application.await_number("pid");
-    await_events(&first.trace);
+    first.await_events();
     first.running.signal(Signal::KILL);
     let trace = first.trace.clone();
     assert_eq!(first.running.wait().code(), None);
@@ -137,7 +125,7 @@ fn an_application_outlives_a_daemon_that_is_killed_and_joins_the_next_one() {
 
     let second = place.daemon("second", &["--flush-period=20ms"]);
     let trace = second.trace.clone();
-    let took = await_events(&trace);
+    let took = second.await_events();
     println!("attached again {took:?} after the second daemon listened");
     assert!(took < Duration::from_secs(3), "{took:?}");
     assert!(!application.is_over());
@@ -157,7 +145,7 @@ fn daemons_follow_each_other_and_no_event_is_in_two_traces() {
     for round in 0..5 {
         let daemon = place.daemon(&format!("trace{round}"), &["--flush-period=10ms"]);
         let trace = daemon.trace.clone();
-        await_events(&trace);
+        daemon.await_events();
         let (_, summary) = daemon.finish();
         assert_eq!(summary.total.lost.total(), 0);
         let seen = ticks(&trace, pid);

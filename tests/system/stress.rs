@@ -100,7 +100,7 @@ fn consumers_may_come_and_go_while_threads_emit() {
     let mut next = [0; THREADS];
     for round in 0..10 {
         let daemon = place.daemon(&format!("trace{round}"), &["--sub-buffer-size=16K"]);
-        std::thread::sleep(Duration::from_millis(50));
+        daemon.await_events();
         let trace = daemon.trace.clone();
         let (_, summary) = daemon.finish();
         let process = summary.process();

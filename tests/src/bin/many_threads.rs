@@ -17,6 +17,9 @@ fn main() {
         panic!("usage: many_threads THREADS EVENTS");
     };
     laneway::allow_blocking(Duration::from_secs(60));
+    // Should the test die that would have ended it.
+    // SAFETY: it has no preconditions.
+    unsafe { libc::alarm(600) };
     println!("libc_rseq={}", u8::from(libc_has_rseq()));
     println!("pid={}", std::process::id());
     let emitted: u64 = thread::scope(|scope| {
