@@ -1,16 +1,16 @@
 //! A callsite: one place in the code that can emit an event.
 //!
 //! ```text
-//!   in the caller                              out of line
-//!   mov  eax, [gate]       one load            emit::<Site, Fields>
-//!   test eax, eax                                entry ─▶ channels, event id
-//!   jne  ───────────────── not taken ─ ─ ─ ─▶    measure, reserve, write, commit
+//!   in the caller                 out of line             shared by equal types
+//!   mov  eax, [gate]              wanted:                 record::<Fields>:
+//!   test eax, eax                   the fields              channels and id, by the entry
+//!   jne  ──── not taken ─ ─ ─ ─▶    lea rdx, [entry]        measure, reserve, write, commit
+//!                                   jmp ─────────────────▶
 //! ```
 //! `trace!` makes a local type that carries what the source says of its event as
-//! constants. The types of the fields are inferred by the call of [`emit`], whose
-//! monomorphised code holds the entry in the section of callsites ([`crate::entry`]) by
-//! which the event is known before it is hit. Whether to call it is asked at a gate, an
-//! entry of the caller's own.
+//! constants. The types of the fields are inferred by the call of [`emit`]; the code made
+//! for them has an entry in the section of callsites ([`crate::entry`]), by which the event
+//! is known before it is hit. Whether to go there is asked at a gate, an entry too.
 //!
 //! Invariant: a gate may be open for an event that nobody wants; what counts is the
 //! event's own entry.
@@ -21,7 +21,7 @@ use std::marker::PhantomData;
 use laneway_control::schema::MAX_DEPTH;
 use laneway_control::{EventSchema, Level};
 
-use crate::entry::{self, Describe};
+use crate::entry::{self, Describe, Entry};
 use crate::fields::Fields;
 use crate::names;
 use crate::types::{Names, Types};
@@ -111,9 +111,9 @@ fn likely_not(condition: bool) -> bool {
     condition
 }
 
-/// Records an event.
+/// Records an event of this callsite, with fields of these types: gives it its entry.
 #[doc(hidden)]
-#[inline(never)]
+#[inline(always)]
 pub fn emit<S: Site, F: Fields>(fields: F) {
     const {
         assert!(
@@ -121,7 +121,12 @@ pub fn emit<S: Site, F: Fields>(fields: F) {
             "the types of fields are nested at most 16 deep"
         );
     };
-    let entry = entry::of::<Inferred<S, F>>();
+    record(fields, entry::of::<Inferred<S, F>>());
+}
+
+/// Records an event. Callsites whose fields have the same types share this code.
+#[inline(never)]
+fn record<F: Fields>(fields: F, entry: &'static Entry) {
     let channels = entry.channels();
     let mut scratch = F::Scratch::default();
     let (bytes, measured) = fields.measure(&mut scratch);

@@ -1,13 +1,15 @@
 //! The section that knows every callsite of this binary.
 //!
 //! ```text
-//!   code                                      section laneway_callsites (writable, retained)
-//!   trace!:                                   describe fn   anchor   id       channels
-//!     mov  eax, [rip + gate.channels] ──────▶ Gate            •      -        bits      one for each inlined copy
-//!     test eax, eax                           ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄
-//!     jne  emit::<Site, Fields>
-//!   emit::<Site, Fields>:
-//!     lea  rax, [rip + entry] ──────────────▶ Event           •      event id bits      one for each set of types
+//!   code                                    section laneway_callsites (writable, retained)
+//!   trace!:                                 describe   anchor   id         channels
+//!     mov  eax, [rip + gate.channels] ────▶ Gate       •        -          a bit each
+//!     test eax, eax
+//!     jne  wanted
+//!     …
+//!   wanted:
+//!     lea  rdx, [rip + entry] ────────────▶ Event      •        event id   a bit each
+//!     jmp  record::<Fields>
 //! ```
 //! A callsite's field types are inferred, and may be those of a generic function; only
 //! code that the compiler makes for these types knows them, and a `static` cannot be

@@ -56,25 +56,31 @@ impl<E: Encode + Copy> Field for E {
     }
 }
 
-/// A field written `%expr` or `?expr`: what `how` prints of the value.
+/// A field written `%expr` or `?expr`: what `print` makes of the value.
 #[doc(hidden)]
 pub struct Formatted<'a, T: ?Sized> {
     value: &'a T,
-    how: fn(&T, &mut fmt::Formatter<'_>) -> fmt::Result,
+    print: fn(&T, &mut Text),
 }
 
 /// What the `Display` of `value` prints.
 #[doc(hidden)]
 #[inline(always)]
 pub fn displayed<T: fmt::Display + ?Sized>(value: &T) -> Formatted<'_, T> {
-    Formatted { value, how: T::fmt }
+    Formatted {
+        value,
+        print: |value, text| text.format(format_args!("{value}")),
+    }
 }
 
 /// What the `Debug` of `value` prints.
 #[doc(hidden)]
 #[inline(always)]
 pub fn debugged<T: fmt::Debug + ?Sized>(value: &T) -> Formatted<'_, T> {
-    Formatted { value, how: T::fmt }
+    Formatted {
+        value,
+        print: |value, text| text.format(format_args!("{value:?}")),
+    }
 }
 
 impl<T: ?Sized> Clone for Formatted<'_, T> {
@@ -86,15 +92,9 @@ impl<T: ?Sized> Clone for Formatted<'_, T> {
 
 impl<T: ?Sized> Copy for Formatted<'_, T> {}
 
-impl<T: ?Sized> fmt::Display for Formatted<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (self.how)(self.value, f)
-    }
-}
-
 impl<T: ?Sized> fmt::Debug for Formatted<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        f.debug_struct("Formatted").finish_non_exhaustive()
     }
 }
 
@@ -107,7 +107,7 @@ impl<T: ?Sized> Field for Formatted<'_, T> {
 
     #[inline(always)]
     fn measure(self, text: &mut Text) -> (usize, &Text) {
-        text.format(format_args!("{self}"));
+        (self.print)(self.value, text);
         (text.size, text)
     }
 
