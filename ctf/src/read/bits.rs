@@ -29,7 +29,12 @@ pub(crate) struct Cursor<'a> {
     pub(crate) at: u64,
     /// The first bit that must not be read.
     limit: u64,
+    /// How many more elements without a bit may be visited.
+    idle: u32,
 }
+
+/// How many array elements without a bit are shown: a hostile length may claim any number of them.
+const MAX_IDLE: u32 = 1 << 16;
 
 impl<'a> Cursor<'a> {
     /// A cursor at bit `at`, in the part of a packet that begins at byte `base`, of whose content `limit` bits are left
@@ -41,6 +46,7 @@ impl<'a> Cursor<'a> {
             base,
             at,
             limit: limit.min(there),
+            idle: MAX_IDLE,
         }
     }
 
@@ -83,6 +89,12 @@ impl<'a> Cursor<'a> {
             ByteOrder::Little => (u64::from_le_bytes(eight) << (64 - bits - offset)) >> (64 - bits),
             ByteOrder::Big => (u64::from_be_bytes(eight) << offset) >> (64 - bits),
         })
+    }
+
+    /// Notes an element without a bit; whether there may be more.
+    pub(crate) fn may_idle(&mut self) -> bool {
+        self.idle = self.idle.saturating_sub(1);
+        self.idle > 0
     }
 
     /// The bytes at hand from bit `at` on, the first bit of a byte.
@@ -232,6 +244,16 @@ impl Read {
             order,
             reversed,
         }
+    }
+
+    /// The byte order.
+    pub(crate) fn order(self) -> ByteOrder {
+        self.order
+    }
+
+    /// Whether bits are to be reversed.
+    pub(crate) fn is_reversed(self) -> bool {
+        self.reversed
     }
 
     /// The byte order, unless bits are to be reversed.

@@ -15,11 +15,15 @@ mod reader;
 mod source;
 mod stream;
 mod trace;
+mod transcode;
+mod value;
 mod visit;
 
 pub use count::Counts;
-pub use reader::{Event, Item, Loss, Lost, Notice, Reader, Stream};
+pub use reader::{Event, Item, Loss, Lost, Notice, Reader, Stream, span};
 pub use source::Source;
 pub use stream::Packet;
 pub use trace::{StreamFiles, Trace, find_traces};
+pub use transcode::StreamCopy;
+pub use value::{Value, ValueBuilder, is_helper};
 pub use visit::Visitor;

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use super::source::Source;
 use super::stream::{Packet, Step, StreamReader, probe};
 use super::trace::Trace;
+use super::value::{Value, ValueBuilder};
 use super::visit::Visitor;
 use crate::error::{Damage, Error, MetadataError};
 use crate::model::{ClockClass, EventClass, Scope, StreamClass, TraceClass};
@@ -50,6 +51,8 @@ pub struct Reader {
     /// The stream whose event was handed out last has to be moved on first.
     moved: bool,
     pending: VecDeque<Notice>,
+    /// Packets that ended before this time are passed over.
+    since: Option<i64>,
 }
 
 /// Something that is no event.
@@ -97,6 +100,12 @@ impl Reader {
     /// A reader at the begin of these traces.
     #[must_use]
     pub fn new(traces: &[Trace]) -> Self {
+        Reader::since(traces, None)
+    }
+
+    /// The same, but packets that say they ended before a time are passed over: their events are not read.
+    #[must_use]
+    pub fn since(traces: &[Trace], since: Option<i64>) -> Self {
         let count: usize = traces.iter().map(|trace| trace.streams().len()).sum();
         let window = (WINDOWS / count.max(1)).clamp(16 << 10, 256 << 10);
         let mut streams = Vec::with_capacity(count);
@@ -113,9 +122,22 @@ impl Reader {
             let damages = trace.refused().iter().cloned();
             refused.extend(damages.map(|damage| Notice::Damage(Box::new(damage))));
         }
-        let mut reader = Reader::of_streams(streams);
+        let mut reader = Reader::of_streams(streams, since);
         reader.pending.extend(refused);
         reader
+    }
+
+    /// A reader of one stream of a trace alone.
+    #[must_use]
+    pub fn of_stream(trace: &Trace, index: usize) -> Self {
+        let streams = trace.streams().get(index).into_iter().map(|stream| {
+            let files = stream.files.clone();
+            let mut reader =
+                StreamReader::new(trace.shared.clone(), stream.class, files, 256 << 10, true);
+            reader.id = stream.id_or_number;
+            reader
+        });
+        Reader::of_streams(streams.collect(), None)
     }
 
     /// Opens all traces in `path` and below it.
@@ -162,17 +184,18 @@ impl Reader {
                 }))),
             }
         }
-        let mut reader = Reader::of_streams(streams);
+        let mut reader = Reader::of_streams(streams, None);
         reader.pending.extend(refused);
         Ok(reader)
     }
 
-    pub(crate) fn of_streams(streams: Vec<StreamReader>) -> Self {
+    pub(crate) fn of_streams(streams: Vec<StreamReader>, since: Option<i64>) -> Self {
         let mut reader = Reader {
             heap: Vec::with_capacity(streams.len()),
             streams,
             moved: false,
             pending: VecDeque::new(),
+            since,
         };
         for i in 0..reader.streams.len() {
             if let Some(time) = reader.advance(i) {
@@ -246,7 +269,7 @@ impl Reader {
             let stream = &mut self.streams[index];
             match stream.step() {
                 Ok(Step::Event) => return Some(stream.ns().unwrap_or(i64::MIN)),
-                Ok(Step::Packet) => self.note_losses(index),
+                Ok(Step::Packet) => self.enter_packet(index),
                 Ok(Step::End) => return None,
                 Err(damage) => self.pending.push_back(Notice::Damage(damage)),
             }
@@ -254,11 +277,24 @@ impl Reader {
     }
 
     #[cold]
-    fn note_losses(&mut self, index: usize) {
-        let stream = &self.streams[index];
+    fn enter_packet(&mut self, index: usize) {
+        let stream = &mut self.streams[index];
+        if let (Some(since), Some(end)) = (self.since, stream.packet_end_ns())
+            && end < since
+        {
+            stream.skip_packet();
+            return;
+        }
         let losses = losses(index, &stream.packet, stream.previous.as_ref());
         self.pending
             .extend(losses.into_iter().flatten().map(Notice::Lost));
+    }
+
+    /// Takes the files for growing ones: a packet that is not whole yet is no damage, but the end for now.
+    pub fn follow(&mut self) {
+        for stream in &mut self.streams {
+            stream.following = true;
+        }
     }
 
     /// Goes on where the streams ended: something may have been written since.
@@ -346,7 +382,43 @@ pub(crate) fn losses(stream: usize, packet: &Packet, before: Option<&Packet>) ->
     [events, packets]
 }
 
+/// When the first packet of some traces begins and the last one ends, by what their headers say; `None` if no header says.
+#[must_use]
+pub fn span(traces: &[Trace]) -> Option<(i64, i64)> {
+    let mut span: Option<(i64, i64)> = None;
+    for trace in traces {
+        for stream in trace.streams() {
+            let files = stream.files.clone();
+            let mut reader =
+                StreamReader::new(trace.shared.clone(), stream.class, files, 1 << 12, false);
+            loop {
+                match reader.step() {
+                    Ok(Step::End) => break,
+                    Ok(Step::Packet) => {
+                        let clock = reader.clock_class();
+                        let ns = |cycles: Option<u64>| clock?.ns_from_origin(cycles?);
+                        if let (Some(begin), Some(end)) =
+                            (ns(reader.packet.begin), ns(reader.packet.end))
+                        {
+                            let (first, last) = span.unwrap_or((begin, end));
+                            span = Some((first.min(begin), last.max(end)));
+                        }
+                        reader.skip_packet();
+                    }
+                    Ok(Step::Event) | Err(_) => {}
+                }
+            }
+        }
+    }
+    span
+}
+
 impl StreamReader {
+    /// When the packet at hand ended.
+    fn packet_end_ns(&self) -> Option<i64> {
+        self.clock_class()?.ns_from_origin(self.packet.end?)
+    }
+
     /// The time of the event at hand.
     #[inline]
     pub(crate) fn ns(&self) -> Option<i64> {
@@ -361,6 +433,10 @@ pub struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
+    pub(crate) fn reader(self) -> &'a StreamReader {
+        self.reader
+    }
+
     /// The class of its trace.
     #[must_use]
     pub fn trace_class(self) -> &'a TraceClass {
@@ -434,6 +510,10 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
+    pub(crate) fn reader(&self) -> &'a StreamReader {
+        self.stream
+    }
+
     /// The stream it is of.
     #[must_use]
     pub fn stream(&self) -> Stream<'a> {
@@ -503,6 +583,14 @@ impl<'a> Event<'a> {
             Scope::OwnContext => event.context.is_some(),
             Scope::Payload => event.payload.is_some(),
         }
+    }
+
+    /// The fields of a scope as a structure; an empty one if the event has no such scope.
+    #[must_use]
+    pub fn value(&self, scope: Scope) -> Value {
+        let mut builder = ValueBuilder::new();
+        self.visit(scope, &mut builder);
+        builder.finish()
     }
 
     /// Decodes the fields of a scope, one after the other. Does nothing if the event has no such scope.

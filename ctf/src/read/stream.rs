@@ -423,6 +423,11 @@ impl StreamReader {
         }
     }
 
+    /// Goes to the end of the packet at hand without reading its events.
+    pub(crate) fn skip_packet(&mut self) {
+        self.at = self.packet.content;
+    }
+
     /// Reads the header and context of the packet at `next_packet`.
     fn begin_packet(&mut self) -> Result<Step, Box<Damage>> {
         let offset = self.next_packet;
@@ -443,6 +448,7 @@ impl StreamReader {
                 Ok(()) => return self.enter_packet(offset, at, &sink),
                 Err(PacketStop::Fields(Stop::Short)) => match self.advance(offset) {
                     Ok(Grown::Yes) => {}
+                    _ if self.following => return Ok(Step::End),
                     _ => {
                         let reason = Reason::CutShort { missing: 1 };
                         return Err(self.refuse_packet(offset, at, reason, Some(at_hand)));
@@ -488,6 +494,9 @@ impl StreamReader {
         }
         if self.packets > 0 && self.packet.stream != found.stream {
             return Err(self.refuse_packet(offset, header, Reason::OtherStream, Some(size / 8)));
+        }
+        if self.following && size > rest {
+            return Ok(Step::End);
         }
         self.previous = (self.packets > 0).then_some(self.packet);
         self.packets += 1;
@@ -635,6 +644,21 @@ impl StreamReader {
             reason,
             skipped: end.saturating_sub(self.packet.offset + self.at / 8),
         })
+    }
+
+    /// Header and context of the packet.
+    pub(crate) fn prologue(&self) -> &[u8] {
+        &self.prologue
+    }
+
+    pub(crate) fn slots(&self) -> &[Cell<u64>] {
+        &self.slots
+    }
+
+    /// A cursor at the begin of the event at hand.
+    pub(crate) fn event_cursor(&self) -> Cursor<'_> {
+        let bytes = self.window.from(self.packet.offset + self.base);
+        Cursor::new(bytes, self.base, self.event.begin, self.packet.content)
     }
 
     /// Visits a scope of the packet or event at hand.

@@ -119,8 +119,7 @@ pub(crate) fn visit(
                 visitor.element(i);
                 let before = cursor.at;
                 visit(&node.element, cursor, slots, visitor)?;
-                // As when going past: elements without a bit are not worth showing more than one of.
-                if cursor.at == before {
+                if cursor.at == before && !cursor.may_idle() {
                     break;
                 }
             }

@@ -9,6 +9,7 @@
 mod ast;
 mod bind;
 mod lex;
+mod lower;
 mod names;
 mod parse;
 mod read;
@@ -16,6 +17,7 @@ mod types;
 mod write;
 mod write_class;
 
+pub use lower::lower;
 pub use read::read;
 pub use write::write;
 
