@@ -250,8 +250,24 @@ fn absolute(
 }
 
 fn apply(structure: Option<&mut Structure>, want: &Want) -> Result<(), String> {
-    let lost = || format!("there is no field `{}`", want.path.join("."));
-    let class = follow(structure.ok_or_else(lost)?, &want.path).ok_or_else(lost)?;
+    let mut found = 0;
+    let mut result = Ok(());
+    if let Some(structure) = structure {
+        follow(structure, &want.path, &mut |class| {
+            found += 1;
+            if result.is_ok() {
+                result = label(class, want);
+            }
+        });
+    }
+    match found {
+        0 => Err(format!("there is no field `{}`", want.path.join("."))),
+        _ => result,
+    }
+}
+
+/// Gives a selecting field the labels that are wanted of it.
+fn label(class: &mut FieldClass, want: &Want) -> Result<(), String> {
     if let FieldClass::Boolean(boolean) = class {
         *class = Integer {
             align: boolean.align,
@@ -294,23 +310,31 @@ fn apply(structure: Option<&mut Structure>, want: &Want) -> Result<(), String> {
     Ok(())
 }
 
-fn follow<'a>(structure: &'a mut Structure, path: &[String]) -> Option<&'a mut FieldClass> {
-    let (first, rest) = path.split_first()?;
-    let field = structure
+/// Finds the field at a path: one in each option of the variants on the way that has it.
+fn follow(structure: &mut Structure, path: &[String], found: &mut dyn FnMut(&mut FieldClass)) {
+    let Some((first, rest)) = path.split_first() else {
+        return;
+    };
+    if let Some(field) = structure
         .fields
         .iter_mut()
-        .find(|field| field.name == *first)?;
-    follow_class(&mut field.class, rest)
+        .find(|field| field.name == *first)
+    {
+        follow_class(&mut field.class, rest, found);
+    }
 }
 
-fn follow_class<'a>(class: &'a mut FieldClass, path: &[String]) -> Option<&'a mut FieldClass> {
-    if path.is_empty() {
-        return Some(class);
-    }
+fn follow_class(class: &mut FieldClass, path: &[String], found: &mut dyn FnMut(&mut FieldClass)) {
     match class {
-        FieldClass::Structure(structure) => follow(structure, path),
-        FieldClass::Array(array) => follow_class(&mut array.element, path),
-        FieldClass::Optional(optional) => follow_class(&mut optional.class, path),
-        _ => None,
+        FieldClass::Array(array) => follow_class(&mut array.element, path, found),
+        FieldClass::Optional(optional) => follow_class(&mut optional.class, path, found),
+        FieldClass::Variant(variant) => {
+            for option in &mut variant.options {
+                follow_class(&mut option.class, path, found);
+            }
+        }
+        FieldClass::Structure(structure) => follow(structure, path, found),
+        class if path.is_empty() => found(class),
+        _ => {}
     }
 }
