@@ -5,6 +5,10 @@
 //!   daemon   records whatever comes along          ├─ laneway-consumer
 //!   demo     records a workload of its own         ┘
 //!   events   lists what a program can emit         ── the program itself, before its `main`
+//!   view     prints a trace                        ┐
+//!   stats    counts what is in it                  │
+//!   export   converts it                           ├─ laneway-ctf
+//!   repair   makes a broken one whole              ┘
 //! ```
 //!
 //! Invariant: what a recorded program prints on its standard output is all that `laneway` lets appear there, unless
@@ -22,6 +26,7 @@ mod output;
 mod record;
 mod report;
 mod signals;
+mod trace;
 mod units;
 
 use std::process::ExitCode;
@@ -61,6 +66,10 @@ enum Command {
     Daemon(daemon::Args),
     Events(events::Args),
     Demo(demo::Args),
+    View(trace::view::Args),
+    Stats(trace::stats::Args),
+    Export(trace::export::Args),
+    Repair(trace::repair::Args),
     #[command(hide = true)]
     DemoWorkload(demo::workload::Args),
 }
@@ -70,6 +79,10 @@ fn main() -> ExitCode {
         Command::Record(args) => exit::code_or(record::run(&args), exit::OWN_FAILURE),
         Command::Daemon(args) => exit::code_or(daemon::run(&args), 1),
         Command::Events(args) => exit::code_or(events::run(&args), 1),
+        Command::View(args) => exit::code_or(trace::view::run(&args), 1),
+        Command::Stats(args) => exit::code_or(trace::stats::run(&args), 1),
+        Command::Export(args) => exit::code_or(trace::export::run(&args), 1),
+        Command::Repair(args) => exit::code_or(trace::repair::run(&args), 1),
         Command::Demo(args) => exit::code_or(demo::run(&args), 1),
         Command::DemoWorkload(args) => exit::code_or(demo::workload::run(&args), 1),
     }

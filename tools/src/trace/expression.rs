@@ -138,11 +138,17 @@ fn truth(result: &Result_<'_>) -> bool {
 
 fn evaluate<'a>(node: &'a Node, values: &[Option<&'a Value>]) -> Result_<'a> {
     match node {
-        Node::Or(a, b) => Result_::Boolean(truth(&evaluate(a, values)) || truth(&evaluate(b, values))),
-        Node::And(a, b) => Result_::Boolean(truth(&evaluate(a, values)) && truth(&evaluate(b, values))),
+        Node::Or(a, b) => {
+            Result_::Boolean(truth(&evaluate(a, values)) || truth(&evaluate(b, values)))
+        }
+        Node::And(a, b) => {
+            Result_::Boolean(truth(&evaluate(a, values)) && truth(&evaluate(b, values)))
+        }
         Node::Not(a) => Result_::Boolean(!truth(&evaluate(a, values))),
         Node::Compare(a, how, b) => Result_::Boolean(compare(a, *how, b, values)),
-        Node::Arithmetic(a, operator, b) => arithmetic(&evaluate(a, values), *operator, &evaluate(b, values)),
+        Node::Arithmetic(a, operator, b) => {
+            arithmetic(&evaluate(a, values), *operator, &evaluate(b, values))
+        }
         Node::Negative(a) => match evaluate(a, values) {
             Result_::Integer(value, _) => Result_::Integer(-value, None),
             Result_::Float(value) => Result_::Float(-value),
@@ -152,8 +158,12 @@ fn evaluate<'a>(node: &'a Node, values: &[Option<&'a Value>]) -> Result_<'a> {
         Node::Float(value) => Result_::Float(*value),
         Node::Text(text, _) => Result_::Text(text.as_bytes()),
         Node::Field(index) => match values.get(*index).copied().flatten() {
-            Some(Value::Unsigned(value, label)) => Result_::Integer(i128::from(*value), label.as_deref()),
-            Some(Value::Signed(value, label)) => Result_::Integer(i128::from(*value), label.as_deref()),
+            Some(Value::Unsigned(value, label)) => {
+                Result_::Integer(i128::from(*value), label.as_deref())
+            }
+            Some(Value::Signed(value, label)) => {
+                Result_::Integer(i128::from(*value), label.as_deref())
+            }
             Some(Value::Float(value)) => Result_::Float(*value),
             Some(Value::Boolean(value)) => Result_::Boolean(*value),
             Some(Value::Text(text)) => Result_::Text(text),
@@ -171,8 +181,16 @@ fn compare<'a>(a: &'a Node, how: Comparison, b: &'a Node, values: &[Option<&'a V
         return false;
     }
     // A literal is a pattern for the text, or the label, on the other side.
-    if let (Comparison::Equal | Comparison::Unequal, (_, Node::Text(_, glob)) | (Node::Text(_, glob), _)) = (how, (a, b)) {
-        let other = if matches!(b, Node::Text(..)) { &left } else { &right };
+    if let (
+        Comparison::Equal | Comparison::Unequal,
+        (_, Node::Text(_, glob)) | (Node::Text(_, glob), _),
+    ) = (how, (a, b))
+    {
+        let other = if matches!(b, Node::Text(..)) {
+            &left
+        } else {
+            &right
+        };
         let matched = match other {
             Result_::Text(text) => glob.is_match(String::from_utf8_lossy(text).as_ref()),
             Result_::Integer(_, Some(label)) => glob.is_match(label),
@@ -277,7 +295,9 @@ fn lex(text: &str) -> Result<Vec<(Token, usize)>, Wrong> {
         let (token, length) = if first.is_ascii_digit() {
             number_token(rest).map_err(wrong)?
         } else if first == '"' || first == '\'' {
-            let end = rest[1..].find(first).ok_or_else(|| wrong("this text has no end".into()))?;
+            let end = rest[1..]
+                .find(first)
+                .ok_or_else(|| wrong("this text has no end".into()))?;
             (Token::Text(rest[1..=end].to_owned()), end + 2)
         } else if first.is_alphabetic() || first == '_' {
             let in_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
@@ -465,7 +485,10 @@ impl Parser<'_> {
                 return Ok(inner);
             }
             other => {
-                let message = format!("expected a field, a number or a text, found {}", shown(&other));
+                let message = format!(
+                    "expected a field, a number or a text, found {}",
+                    shown(&other)
+                );
                 return Err(self.wrong(message));
             }
         };
@@ -521,7 +544,16 @@ mod tests {
         ] {
             assert!(holds(text), "{text}");
         }
-        for text in ["n != 42", "nothing == 1", "nothing != 1", "none == 0", "n / 0 == 1", "who == 5", "!n", "who == \"li\""] {
+        for text in [
+            "n != 42",
+            "nothing == 1",
+            "nothing != 1",
+            "none == 0",
+            "n / 0 == 1",
+            "who == 5",
+            "!n",
+            "who == \"li\"",
+        ] {
             assert!(!holds(text), "{text}");
         }
     }
@@ -530,7 +562,11 @@ mod tests {
     fn errors_point_at_the_column() {
         for (text, column, want) in [
             ("n = 5", 3, "`=` compares nothing, `==` does"),
-            ("n == ", 6, "expected a field, a number or a text, found the end"),
+            (
+                "n == ",
+                6,
+                "expected a field, a number or a text, found the end",
+            ),
             ("(n == 5", 8, "a `)` is missing"),
             ("n == 5)", 7, "`)` is not expected here"),
             ("größe == 5 $", 12, "`$` has no meaning here"),
@@ -539,7 +575,11 @@ mod tests {
             ("a b", 3, "`b` is not expected here"),
         ] {
             let wrong = Expression::parse(text).unwrap_err();
-            assert_eq!((wrong.column + 1, wrong.message.as_str()), (column, want), "{text}");
+            assert_eq!(
+                (wrong.column + 1, wrong.message.as_str()),
+                (column, want),
+                "{text}"
+            );
         }
         let shown = Expression::parse("n = 5").unwrap_err().to_string();
         assert!(shown.ends_with("\n  n = 5\n    ^"), "{shown}");
@@ -549,7 +589,11 @@ mod tests {
     fn nesting_without_end_is_an_error() {
         for text in ["(".repeat(10_000), "!".repeat(10_000), "- ".repeat(10_000)] {
             let wrong = Expression::parse(&text).unwrap_err();
-            assert!(wrong.message.contains("nested more than 64 deep"), "{}", wrong.message);
+            assert!(
+                wrong.message.contains("nested more than 64 deep"),
+                "{}",
+                wrong.message
+            );
         }
     }
 }

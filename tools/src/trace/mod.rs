@@ -7,7 +7,10 @@
 //!   repair  makes a broken trace whole
 //! ```
 
-pub(crate) mod expression;
-pub(crate) mod select;
+pub(crate) mod export;
+mod expression;
+mod json;
+pub(crate) mod repair;
+mod select;
 pub(crate) mod stats;
 pub(crate) mod view;
