@@ -228,6 +228,28 @@ fn a_detached_channel_loses_nothing_and_records_nothing() {
 }
 
 #[test]
+fn a_cpu_beyond_the_lanes_writes_to_an_atomic_lane() {
+    if common::cpus() < 2 {
+        return; // every CPU has a lane
+    }
+    let channel = Channel::new();
+    let geometry = Geometry::new(1, 4096, 8).unwrap();
+    let mut reader = attach(&channel, geometry, settings(WhenFull::Discard, true));
+    common::pin(0, 0);
+    assert!(emit(&channel, 1, 1, 0));
+    common::pin(0, 1);
+    for number in 2..200 {
+        assert!(emit(&channel, 1, number, 0));
+    }
+    let lanes: Vec<_> = reader.lanes().iter().map(|lane| lane.is_atomic()).collect();
+    let rseq = laneway_rseq::Rseq::get().process().is_ok();
+    assert_eq!(lanes, if rseq { vec![false, true] } else { vec![true] });
+    let mut checker = Checker::default();
+    checker.drain(&mut reader, true);
+    assert_eq!(checker.events, 199);
+}
+
+#[test]
 fn lanes_that_nobody_wrote_to_take_no_memory() {
     let channel = Channel::new();
     let mut reader = attach(
