@@ -90,16 +90,19 @@ impl ClockClass {
         self.offset_cycles = (rest * i128::from(self.frequency) / NS_PER_S) as i64;
     }
 
+    /// What it takes to turn many readings into times.
+    pub(crate) fn timing(&self) -> Option<Timing> {
+        Some(Timing {
+            offset_ns: self.offset_ns()?,
+            frequency: self.frequency,
+        })
+    }
+
     /// Nanoseconds from the origin to the instant when the clock read `cycles`, rounded down; `None` if that does
     /// not fit (about 292 years) or the frequency is 0.
     #[must_use]
     pub fn ns_from_origin(&self, cycles: u64) -> Option<i64> {
-        let offset = self.offset_ns()?;
-        let ns = match self.frequency {
-            1_000_000_000 => i64::try_from(cycles).ok()?,
-            frequency => cycles_to_ns(cycles, frequency)?,
-        };
-        offset.checked_add(ns)
+        self.timing()?.ns(cycles)
     }
 
     /// Nanoseconds from the origin to reading 0.
@@ -111,6 +114,25 @@ impl ClockClass {
         let cycles = i128::from(self.offset_cycles) * NS_PER_S;
         let ns = cycles.div_euclid(i128::from(self.frequency));
         i64::try_from(i128::from(self.offset_seconds) * NS_PER_S + ns).ok()
+    }
+}
+
+/// A clock's offset and frequency.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    offset_ns: i64,
+    frequency: u64,
+}
+
+impl Timing {
+    /// Nanoseconds from the origin to the instant when the clock read `cycles`.
+    #[inline]
+    pub(crate) fn ns(self, cycles: u64) -> Option<i64> {
+        let ns = match self.frequency {
+            1_000_000_000 => i64::try_from(cycles).ok()?,
+            frequency => cycles_to_ns(cycles, frequency)?,
+        };
+        self.offset_ns.checked_add(ns)
     }
 }
 

@@ -94,6 +94,13 @@ pub enum Encoding {
     Utf32Le,
 }
 
+impl Encoding {
+    /// Whether a byte is a unit of it.
+    pub(crate) fn is_bytes(self) -> bool {
+        matches!(self, Encoding::Utf8 | Encoding::Ascii)
+    }
+}
+
 /// What the trace format itself uses a field for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]

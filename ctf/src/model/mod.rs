@@ -17,6 +17,7 @@ mod field;
 mod shape;
 mod uuid;
 
+pub(crate) use clock::Timing;
 pub use clock::{ClockClass, ClockOrigin};
 pub use field::{
     Array, Base, BitArray, Blob, Boolean, ByteOrder, Encoding, Field, FieldClass, FieldLocation,

@@ -19,7 +19,9 @@ mod transcode;
 mod value;
 mod visit;
 
+pub(crate) use bits::{Cursor, Read, sign_extend};
 pub use count::Counts;
+pub(crate) use node::Node;
 pub use reader::{Event, Item, Loss, Lost, Notice, Reader, Stream, span};
 pub use source::Source;
 pub use stream::Packet;

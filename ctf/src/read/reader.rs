@@ -13,6 +13,8 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+use super::bits::Cursor;
+use super::node::Node;
 use super::source::Source;
 use super::stream::{Packet, Step, StreamReader, probe};
 use super::trace::Trace;
@@ -422,7 +424,7 @@ impl StreamReader {
     /// The time of the event at hand.
     #[inline]
     pub(crate) fn ns(&self) -> Option<i64> {
-        self.clock_class()?.ns_from_origin(self.clock)
+        self.timing?.ns(self.clock)
     }
 }
 
@@ -512,6 +514,11 @@ pub struct Event<'a> {
 impl<'a> Event<'a> {
     pub(crate) fn reader(&self) -> &'a StreamReader {
         self.stream
+    }
+
+    /// A cursor at the begin of its context, and the nodes of the scopes from there on.
+    pub(crate) fn nodes(&self) -> (Cursor<'a>, [Option<&'a Node>; 3]) {
+        self.stream.context_nodes()
     }
 
     /// The stream it is of.

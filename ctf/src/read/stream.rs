@@ -17,14 +17,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bits::Cursor;
-use super::node::{Slots, selected};
+use super::node::{Node, Slots, selected};
 use super::plan::{StreamPlan, TracePlan};
 use super::program::{Nothing, Program, Sink, Stop};
 use super::source::{FileSource, Grown, MAX_WINDOW, Source, Window};
 use super::visit::{Trail, visit};
 use crate::error::{Damage, Reason};
 use crate::lane::MAGIC;
-use crate::model::{ClockClass, Role, Roles, Scope, StreamClass, TraceClass};
+use crate::model::{ClockClass, Role, Roles, Scope, StreamClass, Timing, TraceClass};
 
 /// What all streams of a trace share.
 #[derive(Debug)]
@@ -114,6 +114,8 @@ pub(crate) struct StreamReader {
     base: u64,
     /// The clock of the last event, or of the packet's begin.
     pub(crate) clock: u64,
+    /// How its readings become times.
+    pub(crate) timing: Option<Timing>,
     pub(crate) event: Current,
 }
 
@@ -192,6 +194,8 @@ impl StreamReader {
         window: usize,
         keep_open: bool,
     ) -> Self {
+        let clock = shared.plan.streams.get(class).and_then(|plan| plan.clock);
+        let timing = clock.and_then(|clock| shared.class.clocks[clock].timing());
         let slots = shared
             .plan
             .streams
@@ -218,6 +222,7 @@ impl StreamReader {
             at: 0,
             base: 0,
             clock: 0,
+            timing,
             event: Current::default(),
         }
     }
@@ -659,6 +664,16 @@ impl StreamReader {
     pub(crate) fn event_cursor(&self) -> Cursor<'_> {
         let bytes = self.window.from(self.packet.offset + self.base);
         Cursor::new(bytes, self.base, self.event.begin, self.packet.content)
+    }
+
+    /// A cursor at the begin of the event's context, and the nodes of the scopes from there on.
+    pub(crate) fn context_nodes(&self) -> (Cursor<'_>, [Option<&Node>; 3]) {
+        let plan = self.plan();
+        let event = &plan.events[self.event.class];
+        let bytes = self.window.from(self.packet.offset + self.base);
+        let cursor = Cursor::new(bytes, self.base, self.event.context, self.packet.content);
+        let nodes = [&plan.event_context, &event.own_context, &event.payload];
+        (cursor, nodes.map(Option::as_ref))
     }
 
     /// Visits a scope of the packet or event at hand.

@@ -9,7 +9,8 @@
 //! Reference: babeltrace 2.0.4, component class `sink.text.pretty`.
 
 use super::number::{general, integer, padded, quoted, unsigned};
-use super::time::{ClockFormat, TimeWriter, Zone, babeltrace_ns, seconds};
+use super::template::{Template, TemplateBuilder};
+use super::time::{BabeltraceTiming, ClockFormat, TimeWriter, Zone, seconds};
 use crate::model::{BitArray, EnvValue, FieldClass, Integer, Scope, Structure};
 use crate::read::{Event, Loss, Lost, Packet, Reader, Stream, Visitor};
 
@@ -105,19 +106,29 @@ pub struct Babeltrace {
     delta_cycles: Option<u64>,
     streams: Vec<StreamTexts>,
     frames: Vec<Frame>,
+    /// Whether lines begin in the plain form: `[time] (+delta) `.
+    quick: bool,
 }
 
 /// What is the same for many events of a stream.
 #[derive(Default)]
 struct StreamTexts {
-    /// By event class: from behind the delta to before the first scope.
-    headers: Vec<Option<Box<[u8]>>>,
+    classes: Vec<Option<ClassTexts>>,
+    timing: Option<BabeltraceTiming>,
     /// The packet that `context` is of.
     packet: Option<(u64, Packet)>,
     /// The packet context, with what stands before it.
     context: Vec<u8>,
     /// Whether there is any field to show in packet contexts.
     shows_context: bool,
+}
+
+/// What is the same for all events of a class.
+struct ClassTexts {
+    /// From behind the delta to before the first scope.
+    header: Box<[u8]>,
+    /// The contexts and the payload, if they are flat.
+    template: Option<Template>,
 }
 
 /// A structure, array or option that is being printed.
@@ -133,7 +144,9 @@ impl Babeltrace {
     /// A printer that has printed nothing yet.
     #[must_use]
     pub fn new(options: BabeltraceOptions) -> Self {
+        let dated = matches!(options.clock, ClockFormat::Time | ClockFormat::Date);
         Babeltrace {
+            quick: dated && options.delta && !options.color && !options.names.header,
             time: TimeWriter::new(options.clock, options.zone),
             options,
             last_ns: None,
@@ -147,18 +160,28 @@ impl Babeltrace {
 
     /// Appends an event, with a newline behind it.
     pub fn event(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
-        self.timestamp(out, event);
-        let index = event.stream_index();
-        if self.streams.len() <= index {
-            self.streams.resize_with(index + 1, StreamTexts::default);
+        let (index, class) = (event.stream_index(), event.class_index());
+        if self
+            .streams
+            .get(index)
+            .is_none_or(|texts| !matches!(texts.classes.get(class), Some(Some(_))))
+        {
+            self.meet(event);
         }
-        let class = event.class_index();
-        match self.streams[index].headers.get(class) {
-            Some(Some(header)) => out.extend_from_slice(header),
-            _ => self.header(out, event),
+        self.timestamp(out, event);
+        if let Some(Some(texts)) = self.streams[index].classes.get(class) {
+            out.extend_from_slice(&texts.header);
         }
         let mut first = true;
         self.packet_context(out, event, &mut first);
+        if let Some(Some(texts)) = self.streams[index].classes.get(class)
+            && let Some(template) = &texts.template
+        {
+            let (mut cursor, _) = event.nodes();
+            if template.fill(out, &mut cursor) {
+                return;
+            }
+        }
         let names = self.options.names;
         self.scope(out, event, Scope::EventContext, names.context, &mut first);
         self.scope(out, event, Scope::OwnContext, names.context, &mut first);
@@ -166,14 +189,73 @@ impl Babeltrace {
         out.push(b'\n');
     }
 
+    /// Makes what is the same for all events of this class.
+    #[cold]
+    fn meet(&mut self, event: &Event<'_>) {
+        let (index, class) = (event.stream_index(), event.class_index());
+        let stream = event.stream();
+        if self.streams.len() <= index {
+            self.streams.resize_with(index + 1, StreamTexts::default);
+        }
+        let clocked = stream.clock().is_some();
+        let mut header = Vec::new();
+        self.make_header(
+            &mut header,
+            stream,
+            event,
+            !(clocked && self.options.names.header),
+        );
+        let shows_context = stream.class().packet_context.as_ref().is_some_and(shows);
+        let template = self.make_template(event, !shows_context);
+        let texts = &mut self.streams[index];
+        texts.shows_context = shows_context;
+        texts.timing = stream.clock().and_then(BabeltraceTiming::new);
+        if texts.classes.len() <= class {
+            texts.classes.resize_with(class + 1, || None);
+        }
+        texts.classes[class] = Some(ClassTexts {
+            header: header.into(),
+            template,
+        });
+    }
+
+    fn make_template(&self, event: &Event<'_>, mut first: bool) -> Option<Template> {
+        let names = self.options.names;
+        if self.options.color || names.scope {
+            return None;
+        }
+        let mut builder = TemplateBuilder::new();
+        let (_, nodes) = event.nodes();
+        for (node, names) in nodes
+            .into_iter()
+            .zip([names.context, names.context, names.payload])
+        {
+            if let Some(node) = node {
+                if !first {
+                    builder.text(b", ");
+                }
+                first = false;
+                builder.scope(node, names)?;
+            }
+        }
+        builder.text(b"\n");
+        Some(builder.finish())
+    }
+
     fn timestamp(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
-        let Some((clock, cycles)) = event.stream().clock().zip(event.cycles()) else {
+        let Some(cycles) = event.cycles() else {
             return;
         };
-        let ns = match clock.frequency {
-            1_000_000_000 => event.ns(),
-            _ => babeltrace_ns(clock, cycles),
-        };
+        let timing = self
+            .streams
+            .get(event.stream_index())
+            .and_then(|texts| texts.timing);
+        let ns = timing.and_then(|timing| timing.ns(cycles));
+        if let (Some(ns), true) = (ns, self.quick) {
+            let delta = self.last_ns.map(|last| ns.wrapping_sub(last) as u64);
+            self.last_ns = Some(ns);
+            return self.time.line_begin(out, ns, delta);
+        }
         let named = self.options.names.header;
         match named {
             true => name_equal(out, "timestamp", self.options.color, BOLD),
@@ -230,28 +312,6 @@ impl Babeltrace {
         if !named {
             out.extend_from_slice(b") ");
         }
-    }
-
-    /// Makes the part of the line that all events of the class have, and appends it.
-    #[cold]
-    fn header(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
-        let mut header = Vec::new();
-        let stream = event.stream();
-        let clocked = stream.clock().is_some();
-        self.make_header(
-            &mut header,
-            stream,
-            event,
-            !(clocked && self.options.names.header),
-        );
-        out.extend_from_slice(&header);
-        let texts = &mut self.streams[event.stream_index()];
-        let class = event.class_index();
-        if texts.headers.len() <= class {
-            texts.headers.resize_with(class + 1, || None);
-        }
-        texts.headers[class] = Some(header.into());
-        texts.shows_context = stream.class().packet_context.as_ref().is_some_and(shows);
     }
 
     fn make_header(&self, out: &mut Vec<u8>, stream: Stream<'_>, event: &Event<'_>, start: bool) {
@@ -398,7 +458,7 @@ impl Babeltrace {
                 );
             }
         }
-        let ns = |cycles: Option<u64>| babeltrace_ns(stream.clock()?, cycles?);
+        let ns = |cycles: Option<u64>| BabeltraceTiming::new(stream.clock()?)?.ns(cycles?);
         match (ns(loss.begin), ns(loss.end)) {
             (Some(begin), Some(end)) => {
                 out.extend_from_slice(b"between [");

@@ -9,6 +9,7 @@
 mod babeltrace;
 mod number;
 mod pretty;
+mod template;
 mod time;
 
 pub use babeltrace::{Babeltrace, BabeltraceOptions, Fields, Names};

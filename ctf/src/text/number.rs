@@ -16,13 +16,19 @@ pub(crate) fn signed(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Appends `value` with leading zeros to `N` digits.
+/// Appends `value` with leading zeros to `N` digits, two at a time.
 #[inline]
 pub(crate) fn padded<const N: usize>(out: &mut Vec<u8>, mut value: u64) {
     let mut digits = [b'0'; N];
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
+    let mut pairs = digits.rchunks_exact_mut(2);
+    for pair in &mut pairs {
+        let two = (value % 100) as u8;
+        value /= 100;
+        pair[0] = b'0' + two / 10;
+        pair[1] = b'0' + two % 10;
+    }
+    if let [first] = pairs.into_remainder() {
+        *first = b'0' + (value % 10) as u8;
     }
     out.extend_from_slice(&digits);
 }
@@ -37,7 +43,8 @@ pub(crate) fn integer(out: &mut Vec<u8>, bits: u64, class: &Integer) {
     }
 }
 
-fn in_base(out: &mut Vec<u8>, bits: u64, class: &Integer) {
+/// Appends an integer in another base than ten.
+pub(crate) fn in_base(out: &mut Vec<u8>, bits: u64, class: &Integer) {
     let width = class.bits;
     // Negative numbers show the digits that their width fills.
     let masked = |step: u32| match width {

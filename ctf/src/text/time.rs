@@ -62,6 +62,26 @@ impl TimeWriter {
         padded::<9>(out, (ns % NS_PER_S) as u64);
     }
 
+    /// Appends `[time] (+delta) `, as every line of babeltrace begins.
+    #[inline]
+    pub(crate) fn line_begin(&mut self, out: &mut Vec<u8>, ns: i64, delta: Option<u64>) {
+        out.push(b'[');
+        self.write(out, ns);
+        let Some(delta) = delta else {
+            return out.extend_from_slice(b"] (+?.?????????) ");
+        };
+        out.extend_from_slice(b"] (+");
+        let seconds = delta / NS_PER_S as u64;
+        if seconds == 0 {
+            out.extend_from_slice(b"0.");
+        } else {
+            unsigned(out, seconds);
+            out.push(b'.');
+        }
+        padded::<9>(out, delta % NS_PER_S as u64);
+        out.extend_from_slice(b") ");
+    }
+
     #[cold]
     fn show_second(&mut self, second: i64) {
         self.second = second;
@@ -122,21 +142,38 @@ fn civil(days: i64) -> (i64, u64, u64) {
 
 /// The time that babeltrace 2 computes for a reading of a clock: in floating point, unless the clock counts
 /// nanoseconds. Exact times are [`ClockClass::ns_from_origin`]'s; these differ by a nanosecond now and then.
-pub(crate) fn babeltrace_ns(clock: &ClockClass, cycles: u64) -> Option<i64> {
-    let in_ns = |cycles: u64| match clock.frequency {
-        1_000_000_000 => cycles,
-        frequency => ((1e9 * cycles as f64) / frequency as f64) as u64,
-    };
-    let frequency = i64::try_from(clock.frequency).unwrap_or(i64::MAX).max(1);
-    // babeltrace moves whole seconds out of the offset in cycles first.
-    let seconds = clock
-        .offset_seconds
-        .checked_add(clock.offset_cycles.div_euclid(frequency))?;
-    let cycles_left = clock.offset_cycles.rem_euclid(frequency) as u64;
-    let offset = seconds
-        .checked_mul(NS_PER_S)?
-        .checked_add(in_ns(cycles_left) as i64)?;
-    offset.checked_add(i64::try_from(in_ns(cycles)).ok()?)
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BabeltraceTiming {
+    offset_ns: i64,
+    frequency: u64,
+}
+
+impl BabeltraceTiming {
+    pub(crate) fn new(clock: &ClockClass) -> Option<Self> {
+        let frequency = i64::try_from(clock.frequency).unwrap_or(i64::MAX).max(1);
+        // babeltrace moves whole seconds out of the offset in cycles first.
+        let whole = clock.offset_cycles.div_euclid(frequency);
+        let seconds = clock.offset_seconds.checked_add(whole)?;
+        let cycles = clock.offset_cycles.rem_euclid(frequency) as u64;
+        let timing = BabeltraceTiming {
+            offset_ns: seconds.checked_mul(NS_PER_S)?,
+            frequency: clock.frequency,
+        };
+        let offset_ns = timing.ns(cycles)?;
+        Some(BabeltraceTiming {
+            offset_ns,
+            ..timing
+        })
+    }
+
+    #[inline]
+    pub(crate) fn ns(self, cycles: u64) -> Option<i64> {
+        let ns = match self.frequency {
+            1_000_000_000 => cycles,
+            frequency => ((1e9 * cycles as f64) / frequency as f64) as u64,
+        };
+        self.offset_ns.checked_add(i64::try_from(ns).ok()?)
+    }
 }
 
 #[cfg(test)]
