@@ -3,9 +3,10 @@
 //! `LANEWAY_STRESS=10` makes ten times as many events as usual.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use laneway_tests::events::babeltrace_lines;
+use laneway_tests::process::LIMIT;
 use laneway_tests::summary::Process;
 use laneway_tests::{Place, Record, Recorded, Running, lanes};
 use rustix::process::Pid;
@@ -181,7 +182,10 @@ fn move_about(running: &mut Running) -> u64 {
     assert!(cpus.len() > 1, "this test needs two CPUs");
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut moves = 0;
+    let began = Instant::now();
+    let limit = LIMIT * u32::try_from(events() / 1_000_000).expect("a small factor");
     while !running.is_over() {
+        assert!(began.elapsed() < limit, "it does not get on");
         let threads: Vec<_> = fs::read_dir(format!("/proc/{pid}/task"))
             .into_iter()
             .flatten()

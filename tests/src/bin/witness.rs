@@ -25,6 +25,7 @@ fn main() {
             println!("arguments: {:?}", env::args().skip(1).collect::<Vec<_>>());
             std::process::exit(7);
         }
+        Some("errno") => errno(),
         Some("close") => close_everything(),
         Some("give-up-root") => give_up_root(),
         Some("blocked-signal") => blocked_signal(),
