@@ -26,7 +26,7 @@ static OTHERS: LazyLock<()> = LazyLock::new(|| {
         .args(["build", "--quiet", "--profile", profile, "--target-dir"])
         .arg(TARGET.parent().expect("a profile is in a target directory"))
         .args(["-p", "laneway-tools", "-p", "laneway-tests"])
-        .args(["--bin", "laneway", "--example", "plugin"])
+        .args(["--bin", "laneway", "--example", "traced_library"])
         .current_dir(
             Path::new(env!("CARGO_MANIFEST_DIR"))
                 .parent()
@@ -48,7 +48,7 @@ pub fn laneway() -> PathBuf {
 #[must_use]
 pub fn plugin() -> PathBuf {
     LazyLock::force(&OTHERS);
-    TARGET.join("examples/libplugin.so")
+    TARGET.join("examples/libtraced_library.so")
 }
 
 /// The program `src/bin/<name>.rs`.
