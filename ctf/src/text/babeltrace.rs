@@ -12,7 +12,7 @@ use super::number::{general, integer, padded, quoted, unsigned};
 use super::template::{Template, TemplateBuilder};
 use super::time::{BabeltraceTiming, ClockFormat, TimeWriter, Zone, seconds};
 use crate::model::{BitArray, EnvValue, FieldClass, Integer, Scope, Structure};
-use crate::read::{Event, Loss, Lost, Packet, Reader, Stream, Visitor};
+use crate::read::{Event, Loss, Lost, Reader, Stream, Visitor};
 
 /// What to print, and how. The default is what `babeltrace2 --clock-gmt` prints.
 #[derive(Clone, Debug)]
@@ -115,8 +115,8 @@ pub struct Babeltrace {
 struct StreamTexts {
     classes: Vec<Option<ClassTexts>>,
     timing: Option<BabeltraceTiming>,
-    /// The packet that `context` is of.
-    packet: Option<(u64, Packet)>,
+    /// The packet that `context` is of: how many the stream had come to.
+    packet: Option<u64>,
     /// The packet context, with what stands before it.
     context: Vec<u8>,
     /// Whether there is any field to show in packet contexts.
@@ -381,9 +381,7 @@ impl Babeltrace {
         if !texts.shows_context {
             return;
         }
-        let packet = event.packet();
-        // Packets of different files may be alike; the file's name need not be compared for each event.
-        let key = (event.stream().packets(), *packet);
+        let key = event.stream().packets();
         if texts.packet != Some(key) {
             texts.packet = Some(key);
             let mut context = std::mem::take(&mut texts.context);

@@ -65,19 +65,32 @@ impl TimeWriter {
     /// Appends `[time] (+delta) `, as every line of babeltrace begins.
     #[inline]
     pub(crate) fn line_begin(&mut self, out: &mut Vec<u8>, ns: i64, delta: Option<u64>) {
-        out.push(b'[');
-        self.write(out, ns);
+        if ns < 0 {
+            out.push(b'[');
+            self.write(out, ns);
+        } else {
+            let second = ns / NS_PER_S;
+            if second != self.second {
+                self.show_second(second);
+            }
+            // One piece: the second, the fraction behind it.
+            let length = self.shown.len();
+            let mut piece = [b'['; 40];
+            piece[1..=length].copy_from_slice(&self.shown);
+            nine(&mut piece[length + 1..length + 10], (ns % NS_PER_S) as u32);
+            out.extend_from_slice(&piece[..length + 10]);
+        }
         let Some(delta) = delta else {
             return out.extend_from_slice(b"] (+?.?????????) ");
         };
-        out.extend_from_slice(b"] (+");
-        let seconds = delta / NS_PER_S as u64;
-        if seconds == 0 {
-            out.extend_from_slice(b"0.");
-        } else {
-            unsigned(out, seconds);
-            out.push(b'.');
+        if delta < NS_PER_S as u64 {
+            let mut piece = *b"] (+0.000000000) ";
+            nine(&mut piece[6..15], delta as u32);
+            return out.extend_from_slice(&piece);
         }
+        out.extend_from_slice(b"] (+");
+        unsigned(out, delta / NS_PER_S as u64);
+        out.push(b'.');
         padded::<9>(out, delta % NS_PER_S as u64);
         out.extend_from_slice(b") ");
     }
@@ -108,6 +121,24 @@ impl TimeWriter {
         out.push(b':');
         padded::<2>(out, of_day % 60);
         out.push(b'.');
+    }
+}
+
+/// Writes nine digits.
+#[inline(always)]
+fn nine(place: &mut [u8], value: u32) {
+    let Ok(place) = <&mut [u8; 9]>::try_from(place) else {
+        return;
+    };
+    let (high, low) = (value / 10_000, value % 10_000);
+    let (first, middle) = (high / 10_000, high % 10_000);
+    place[0] = b'0' + first as u8;
+    for (from, four) in [(1, middle), (5, low)] {
+        let (a, b) = (four / 100, four % 100);
+        place[from] = b'0' + (a / 10) as u8;
+        place[from + 1] = b'0' + (a % 10) as u8;
+        place[from + 2] = b'0' + (b / 10) as u8;
+        place[from + 3] = b'0' + (b % 10) as u8;
     }
 }
 

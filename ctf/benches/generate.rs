@@ -1,8 +1,4 @@
-//! Writes a large trace in the layout of lanes, to measure readers with.
-//!
-//! ```console
-//! $ cargo run --release -p laneway-ctf --example generate -- DIR EVENTS
-//! ```
+//! A large trace in the layout of lanes: two lanes, packets of a megabyte, numbers and some text.
 
 use std::error::Error;
 use std::fs::File;
@@ -15,12 +11,8 @@ use laneway_ctf::tsdl;
 
 const LANES: u64 = 2;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip(1);
-    let (Some(dir), Some(events)) = (args.next(), args.next()) else {
-        return Err("usage: generate DIR EVENTS".into());
-    };
-    let (dir, events) = (Path::new(&dir), events.parse::<u64>()?);
+/// Writes the trace.
+pub(crate) fn generate(dir: &Path, events: u64) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(dir)?;
     let uuid = Uuid::from_random([0x5a; 16]);
     let mut clock = ClockClass::new("tsc", 2_399_999_000);
