@@ -1,11 +1,12 @@
 //! What only root can do, or only somebody who is not.
 
-use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use crate::run;
 
 /// The user `nobody` of every Linux: somebody else.
 pub const NOBODY: u32 = 65534;
@@ -60,11 +61,15 @@ impl Drop for SmallDisk {
 }
 
 /// A copy of `program` in `directory` that everybody may run.
+///
+/// Made by install(1), not here: another test's child would inherit the descriptor that writes it, and nobody can
+/// execute a file that is open for writing.
 #[must_use]
 pub fn copy_for_everybody(program: &Path, directory: &Path) -> PathBuf {
-    let name = program.file_name().expect("a file");
-    let copy = directory.join(name);
-    fs::copy(program, &copy).expect("a file can be copied");
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let copy = directory.join(program.file_name().expect("a file"));
+    let installed = run(Command::new("install")
+        .args(["-m", "755"])
+        .args([program, &copy]));
+    assert!(installed.status.success(), "{installed:?}");
     copy
 }

@@ -39,7 +39,7 @@ fn report(place: &str) {
     let status = fs::read_to_string("/proc/thread-self/status").expect("it is there");
     for line in status.lines() {
         let name = line.split(':').next().unwrap_or_default();
-        if name.starts_with("Sig")
+        if name.starts_with("Sig") && name != "SigQ"
             || name.starts_with("Shd")
             || name.starts_with("Cpus_allowed")
             || name == "Seccomp"
