@@ -516,9 +516,15 @@ impl<'a> Event<'a> {
         self.stream
     }
 
-    /// A cursor at the begin of its context, and the nodes of the scopes from there on.
-    pub(crate) fn nodes(&self) -> (Cursor<'a>, [Option<&'a Node>; 3]) {
+    /// The nodes of its contexts and its payload.
+    pub(crate) fn nodes(&self) -> [Option<&'a Node>; 3] {
         self.stream.context_nodes()
+    }
+
+    /// A cursor at the begin of its contexts.
+    #[inline]
+    pub(crate) fn context_cursor(&self) -> Cursor<'a> {
+        self.stream.context_cursor()
     }
 
     /// The stream it is of.

@@ -666,14 +666,18 @@ impl StreamReader {
         Cursor::new(bytes, self.base, self.event.begin, self.packet.content)
     }
 
-    /// A cursor at the begin of the event's context, and the nodes of the scopes from there on.
-    pub(crate) fn context_nodes(&self) -> (Cursor<'_>, [Option<&Node>; 3]) {
+    /// The nodes of the event's contexts and its payload.
+    pub(crate) fn context_nodes(&self) -> [Option<&Node>; 3] {
         let plan = self.plan();
         let event = &plan.events[self.event.class];
+        [&plan.event_context, &event.own_context, &event.payload].map(Option::as_ref)
+    }
+
+    /// A cursor at the begin of the event's contexts.
+    #[inline]
+    pub(crate) fn context_cursor(&self) -> Cursor<'_> {
         let bytes = self.window.from(self.packet.offset + self.base);
-        let cursor = Cursor::new(bytes, self.base, self.event.context, self.packet.content);
-        let nodes = [&plan.event_context, &event.own_context, &event.payload];
-        (cursor, nodes.map(Option::as_ref))
+        Cursor::new(bytes, self.base, self.event.context, self.packet.content)
     }
 
     /// Visits a scope of the packet or event at hand.

@@ -168,20 +168,25 @@ impl Babeltrace {
         {
             self.meet(event);
         }
+        let texts = &self.streams[index];
+        if texts.shows_context && texts.packet != Some(event.stream().packets()) {
+            self.show_packet(event);
+        }
         self.timestamp(out, event);
-        if let Some(Some(texts)) = self.streams[index].classes.get(class) {
-            out.extend_from_slice(&texts.header);
+        let texts = &self.streams[index];
+        let Some(Some(of_class)) = texts.classes.get(class) else {
+            return;
+        };
+        out.extend_from_slice(&of_class.header);
+        if texts.shows_context {
+            out.extend_from_slice(&texts.context);
         }
-        let mut first = true;
-        self.packet_context(out, event, &mut first);
-        if let Some(Some(texts)) = self.streams[index].classes.get(class)
-            && let Some(template) = &texts.template
+        if let Some(template) = &of_class.template
+            && template.fill(out, &mut event.context_cursor())
         {
-            let (mut cursor, _) = event.nodes();
-            if template.fill(out, &mut cursor) {
-                return;
-            }
+            return;
         }
+        let mut first = !texts.shows_context;
         let names = self.options.names;
         self.scope(out, event, Scope::EventContext, names.context, &mut first);
         self.scope(out, event, Scope::OwnContext, names.context, &mut first);
@@ -225,7 +230,7 @@ impl Babeltrace {
             return None;
         }
         let mut builder = TemplateBuilder::new();
-        let (_, nodes) = event.nodes();
+        let nodes = event.nodes();
         for (node, names) in nodes
             .into_iter()
             .zip([names.context, names.context, names.payload])
@@ -376,28 +381,17 @@ impl Babeltrace {
         out.extend_from_slice(if named { b", " } else { b": " });
     }
 
-    fn packet_context(&mut self, out: &mut Vec<u8>, event: &Event<'_>, first: &mut bool) {
-        let texts = &mut self.streams[event.stream_index()];
-        if !texts.shows_context {
-            return;
-        }
-        let key = event.stream().packets();
-        if texts.packet != Some(key) {
-            texts.packet = Some(key);
-            let mut context = std::mem::take(&mut texts.context);
-            context.clear();
-            let mut begin = true;
-            self.scope(
-                &mut context,
-                event,
-                Scope::PacketContext,
-                self.options.names.context,
-                &mut begin,
-            );
-            self.streams[event.stream_index()].context = context;
-        }
-        out.extend_from_slice(&self.streams[event.stream_index()].context);
-        *first = false;
+    /// Makes the packet context's text, which is the same for all events of the packet.
+    #[cold]
+    fn show_packet(&mut self, event: &Event<'_>) {
+        let index = event.stream_index();
+        let mut context = std::mem::take(&mut self.streams[index].context);
+        context.clear();
+        let (names, mut first) = (self.options.names.context, true);
+        self.scope(&mut context, event, Scope::PacketContext, names, &mut first);
+        let texts = &mut self.streams[index];
+        texts.context = context;
+        texts.packet = Some(event.stream().packets());
     }
 
     fn scope(
