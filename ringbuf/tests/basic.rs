@@ -3,8 +3,9 @@
 mod common;
 
 use common::{Checker, attach, emit, lost, settings};
-use laneway_ringbuf::clock::ClockKind;
+use laneway_ringbuf::clock::{self, ClockKind};
 use laneway_ringbuf::{Channel, Geometry, MAX_RECORD_BYTES, WhenFull};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 fn geometry(sub_buffer_bytes: u64, sub_buffers: u64) -> Geometry {
@@ -225,6 +226,69 @@ fn a_detached_channel_loses_nothing_and_records_nothing() {
         "what was recorded outlives the producer's mapping"
     );
     assert_eq!(lost(&mut reader).total(), 0);
+}
+
+#[test]
+fn a_record_is_not_read_before_it_is_published_on_any_lap() {
+    both(|rseq| {
+        let channel = Channel::new();
+        let mut reader = attach(
+            &channel,
+            geometry(4096, 2),
+            settings(WhenFull::Discard, rseq),
+        );
+        let checker = Mutex::new((Checker::default(), &mut reader));
+        for number in 0..2000 {
+            let recorded = channel.record(9, 12, |at| {
+                // Reserved, and neither written nor published: the reader passes by.
+                let (checker, reader) = &mut *checker.lock().unwrap();
+                checker.drain(reader, true);
+                assert_eq!(checker.events, number);
+                // SAFETY: twelve bytes are there.
+                unsafe {
+                    at.cast::<u32>().write_unaligned(1);
+                    at.add(4).cast::<u64>().write_unaligned(number);
+                }
+            });
+            assert!(recorded);
+        }
+    });
+}
+
+#[test]
+fn an_event_after_a_long_silence_tells_the_whole_clock() {
+    both(|rseq| {
+        let channel = Channel::new();
+        let settings = settings(WhenFull::Discard, rseq);
+        let mut reader = attach(&channel, geometry(1 << 16, 2), settings);
+        let mut checker = Checker::default();
+        // Twice 2^32 ticks are 2.2 s at 4 GHz and 8.6 s of nanoseconds.
+        let silence = match settings.clock {
+            ClockKind::Tsc => Duration::from_millis(2300),
+            ClockKind::Monotonic => Duration::from_secs(5),
+        };
+        for number in 0..3 {
+            emit(&channel, 1, 10 * number, 0);
+            emit(&channel, 1, 10 * number + 1, 0);
+            let before = clock::now(settings.clock);
+            checker.drain(&mut reader, true);
+            let last = reader
+                .lanes()
+                .iter()
+                .map(|lane| lane.last_end())
+                .max()
+                .unwrap();
+            assert!(
+                before.abs_diff(last) < 1 << 31,
+                "the event is {last}, the clock {before}"
+            );
+            if number < 2 {
+                std::thread::sleep(silence);
+            }
+        }
+        assert_eq!(checker.events, 6);
+        assert!(checker.extended > 0, "no record told the whole clock");
+    });
 }
 
 #[test]
