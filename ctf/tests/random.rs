@@ -359,3 +359,84 @@ fn changed_metadata_is_an_error_or_another_trace_and_never_a_panic() {
     }
     assert!(refused > 20 && read > 20, "{refused} refused, {read} read");
 }
+
+/// As many rounds as fit into `LANEWAY_FUZZ_SECONDS` (60): metadata, streams and both changed at random, everything read,
+/// printed and copied. CI runs it with `cargo test --release -p laneway-ctf --test random -- --ignored`.
+#[test]
+#[ignore = "takes a minute"]
+fn reading_anything_never_panics() {
+    let seconds = std::env::var("LANEWAY_FUZZ_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let budget = std::time::Duration::from_secs(seconds.unwrap_or(60));
+    let begin = std::time::Instant::now();
+    let mut random = Random(begin.elapsed().as_nanos() as u64 ^ u64::from(std::process::id()));
+    let mut rounds = 0u64;
+    while begin.elapsed() < budget {
+        let seed = random.next();
+        let round = std::panic::catch_unwind(|| fuzz(seed));
+        assert!(round.is_ok(), "seed {seed}");
+        rounds += 1;
+    }
+    assert!(rounds > 0);
+}
+
+fn fuzz(seed: u64) {
+    let sample = sample(seed);
+    let mut random = Random(!seed);
+    let mut text = match seed % 2 {
+        0 => tsdl::write(&sample.trace).into_bytes(),
+        _ => ctf2::write(&sample.trace),
+    };
+    let mut stream = sample.stream;
+    for _ in 0..random.below(4) {
+        let at = random.below(text.len() as u64) as usize;
+        match random.below(4) {
+            0 => text[at] = b' ' + random.below(95) as u8,
+            1 => drop(text.remove(at)),
+            2 => text.insert(at, b"0123456789{}[]<>;=,\""[random.below(20) as usize]),
+            _ => {
+                // A piece of it somewhere else: other nesting, other names.
+                let end = (at + random.below(60) as usize).min(text.len());
+                let piece = text[at..end].to_vec();
+                let to = random.below(text.len() as u64) as usize;
+                text.splice(to..to, piece);
+            }
+        }
+    }
+    for _ in 0..random.below(6) {
+        let at = random.below(stream.len() as u64) as usize;
+        stream[at] = match random.below(3) {
+            0 => 0xff,
+            1 => 0,
+            _ => random.next() as u8,
+        };
+    }
+    let Ok(class) = metadata::read(&text) else {
+        return;
+    };
+    if let Ok(lowered) = tsdl::lower(&class) {
+        let _ = tsdl::read(&tsdl::write(&lowered));
+    }
+    let source: Arc<[u8]> = stream.into();
+    let sources = vec![("random".into(), Box::new(source) as Box<dyn Source>)];
+    let Ok(mut reader) = Reader::of_sources(class, sources) else {
+        return;
+    };
+    let mut printer = Babeltrace::new(BabeltraceOptions::default());
+    let mut pretty = laneway_ctf::text::Pretty::new(Default::default());
+    let mut copy = laneway_ctf::read::StreamCopy::new(Vec::new(), true);
+    let mut out = Vec::new();
+    while let Some(item) = reader.next_item() {
+        if let Item::Event(event) = item {
+            out.clear();
+            printer.event(&mut out, &event);
+            pretty.event(&mut out, &event);
+            let _ = event.value(Scope::Payload);
+            let _ = copy.event(&event);
+        }
+    }
+    if reader.streams() > 0 {
+        let _ = copy.finish(reader.stream(0));
+    }
+}
