@@ -8,6 +8,7 @@
 mod bits;
 mod count;
 mod glance;
+mod index;
 mod node;
 mod plan;
 mod program;
@@ -21,6 +22,7 @@ mod visit;
 
 pub(crate) use bits::{Cursor, Read, sign_extend};
 pub use count::Counts;
+pub use index::{IndexEntry, index_of};
 pub(crate) use node::Node;
 pub use reader::{Event, Item, Loss, Lost, Notice, Reader, Stream, span};
 pub use source::Source;

@@ -14,10 +14,11 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use super::bits::Cursor;
+use super::index::index_of;
 use super::node::Node;
 use super::source::Source;
 use super::stream::{Packet, Step, StreamReader, probe};
-use super::trace::Trace;
+use super::trace::{StreamFiles, Trace};
 use super::value::{Value, ValueBuilder};
 use super::visit::Visitor;
 use crate::error::{Damage, Error, MetadataError};
@@ -390,29 +391,50 @@ pub fn span(traces: &[Trace]) -> Option<(i64, i64)> {
     let mut span: Option<(i64, i64)> = None;
     for trace in traces {
         for stream in trace.streams() {
-            let files = stream.files.clone();
-            let mut reader =
-                StreamReader::new(trace.shared.clone(), stream.class, files, 1 << 12, false);
-            loop {
-                match reader.step() {
-                    Ok(Step::End) => break,
-                    Ok(Step::Packet) => {
-                        let clock = reader.clock_class();
-                        let ns = |cycles: Option<u64>| clock?.ns_from_origin(cycles?);
-                        if let (Some(begin), Some(end)) =
-                            (ns(reader.packet.begin), ns(reader.packet.end))
-                        {
-                            let (first, last) = span.unwrap_or((begin, end));
-                            span = Some((first.min(begin), last.max(end)));
-                        }
-                        reader.skip_packet();
-                    }
-                    Ok(Step::Event) | Err(_) => {}
-                }
-            }
+            let Some((begin, end)) = stream_span(trace, stream) else {
+                continue;
+            };
+            let (first, last) = span.unwrap_or((begin, end));
+            span = Some((first.min(begin), last.max(end)));
         }
     }
     span
+}
+
+/// The same of one stream: by its indexes, if all its files have one, else by its packets.
+fn stream_span(trace: &Trace, stream: &StreamFiles) -> Option<(i64, i64)> {
+    let plan = &trace.shared.plan.streams[stream.class];
+    let timing = trace.shared.class.clocks[plan.clock?].timing()?;
+    let indexes: Option<Vec<_>> = stream.files.iter().map(|file| index_of(file)).collect();
+    let mut cycles: Option<(u64, u64)> = None;
+    let mut add = |begin: u64, end: u64| {
+        let (first, last) = cycles.unwrap_or((begin, end));
+        cycles = Some((first.min(begin), last.max(end)));
+    };
+    if let Some(indexes) = indexes {
+        indexes
+            .iter()
+            .flatten()
+            .for_each(|entry| add(entry.begin, entry.end));
+    } else {
+        let shared = trace.shared.clone();
+        let mut reader =
+            StreamReader::new(shared, stream.class, stream.files.clone(), 1 << 12, false);
+        loop {
+            match reader.step() {
+                Ok(Step::End) => break,
+                Ok(Step::Packet) => {
+                    if let (Some(begin), Some(end)) = (reader.packet.begin, reader.packet.end) {
+                        add(begin, end);
+                    }
+                    reader.skip_packet();
+                }
+                Ok(Step::Event) | Err(_) => {}
+            }
+        }
+    }
+    let (begin, end) = cycles?;
+    timing.ns(begin).zip(timing.ns(end))
 }
 
 impl StreamReader {
