@@ -7,9 +7,11 @@
 
 mod bits;
 mod count;
+mod event;
 mod glance;
 mod index;
 mod node;
+mod packet;
 mod plan;
 mod program;
 mod reader;
@@ -24,9 +26,9 @@ pub(crate) use bits::{Cursor, Read, sign_extend};
 pub use count::Counts;
 pub use index::{IndexEntry, index_of};
 pub(crate) use node::Node;
+pub use packet::Packet;
 pub use reader::{Event, Item, Loss, Lost, Notice, Reader, Stream, span};
 pub use source::Source;
-pub use stream::Packet;
 pub use trace::{StreamFiles, Trace, find_traces};
 pub use transcode::StreamCopy;
 pub use value::{Value, ValueBuilder, is_helper};

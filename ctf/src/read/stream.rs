@@ -12,19 +12,22 @@
 //!
 //! Invariant: whatever the bytes are, every step gets further or ends.
 
+mod recover;
+
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bits::Cursor;
-use super::node::{Node, Slots, selected};
+use super::event::next_event;
+use super::node::{Node, Slots};
+use super::packet::{Packet, PacketSink, PacketStop, packet_header};
 use super::plan::{StreamPlan, TracePlan};
-use super::program::{Nothing, Program, Sink, Stop};
-use super::source::{FileSource, Grown, MAX_WINDOW, Source, Window};
-use super::visit::{Trail, visit};
+use super::program::{Nothing, Program, Stop};
+use super::source::{FileSource, Grown, Source, Window};
+use super::visit::visit;
 use crate::error::{Damage, Reason};
-use crate::lane::MAGIC;
-use crate::model::{ClockClass, Role, Roles, Scope, StreamClass, Timing, TraceClass};
+use crate::model::{ClockClass, Scope, StreamClass, Timing, TraceClass};
 
 /// What all streams of a trace share.
 #[derive(Debug)]
@@ -34,29 +37,6 @@ pub(crate) struct Shared {
     pub(crate) below: Option<String>,
     pub(crate) class: TraceClass,
     pub(crate) plan: TracePlan,
-}
-
-/// What a packet says about itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Packet {
-    /// Where in its file it begins, in bytes.
-    pub offset: u64,
-    /// Bits up to the next packet.
-    pub size: u64,
-    /// Bits up to the end of its last event.
-    pub content: u64,
-    /// The clock when it began.
-    pub begin: Option<u64>,
-    /// The clock when it ended.
-    pub end: Option<u64>,
-    /// How many packets the stream had before.
-    pub sequence: Option<u64>,
-    /// How many events the stream ever lost.
-    pub discarded: Option<u64>,
-    /// The id of its stream class.
-    pub stream_class: u64,
-    /// The id of its stream within the class.
-    pub stream: Option<u64>,
 }
 
 /// What going on came to.
@@ -117,72 +97,6 @@ pub(crate) struct StreamReader {
     /// How its readings become times.
     pub(crate) timing: Option<Timing>,
     pub(crate) event: Current,
-}
-
-/// Takes what has a role in a packet header and context.
-#[derive(Default)]
-struct PacketSink {
-    magic: Option<u64>,
-    stream_class: u64,
-    stream: Option<u64>,
-    begin: Option<u64>,
-    end: Option<u64>,
-    content: Option<u64>,
-    size: Option<u64>,
-    sequence: Option<u64>,
-    discarded: Option<u64>,
-}
-
-impl Sink for PacketSink {
-    fn number(&mut self, value: u64, _: u32, roles: Roles) {
-        let takes: [(Role, &mut Option<u64>); 8] = [
-            (Role::PacketMagic, &mut self.magic),
-            (Role::StreamId, &mut self.stream),
-            (Role::Timestamp, &mut self.begin),
-            (Role::PacketEnd, &mut self.end),
-            (Role::ContentSize, &mut self.content),
-            (Role::PacketSize, &mut self.size),
-            (Role::SequenceNumber, &mut self.sequence),
-            (Role::EventsDiscarded, &mut self.discarded),
-        ];
-        for (role, slot) in takes {
-            if roles.has(role) {
-                *slot = Some(value);
-            }
-        }
-        if roles.has(Role::StreamClassId) {
-            self.stream_class = value;
-        }
-    }
-}
-
-/// Takes what has a role in an event header.
-struct EventSink {
-    clock: u64,
-    id: u64,
-}
-
-impl Sink for EventSink {
-    #[inline(always)]
-    fn number(&mut self, value: u64, bits: u32, roles: Roles) {
-        if roles.has(Role::EventClassId) {
-            self.id = value;
-        } else if roles.has(Role::Timestamp) {
-            self.clock = later(self.clock, value, bits);
-        }
-    }
-}
-
-/// The clock after `clock` whose lowest `bits` bits are `low`: the nearest one that is not before it.
-#[inline(always)]
-fn later(clock: u64, low: u64, bits: u32) -> u64 {
-    if bits >= 64 {
-        return low;
-    }
-    let span = 1u64 << bits;
-    let mask = span - 1;
-    let wrapped = if low < clock & mask { span } else { 0 };
-    (clock & !mask).wrapping_add(wrapped) | low
 }
 
 impl StreamReader {
@@ -313,45 +227,6 @@ impl StreamReader {
         Ok(())
     }
 
-    /// An event could not be read: gets more bytes, or gives the packet up.
-    #[cold]
-    fn recover(&mut self, stop: EventStop) -> Result<(), Box<Damage>> {
-        let reason = match stop {
-            EventStop::Fields(Stop::Short) if self.more_of_packet() => {
-                let offset = self.packet.offset + self.at / 8;
-                match self.advance(offset) {
-                    Ok(Grown::Yes) => {
-                        self.base = self.at / 8;
-                        return Ok(());
-                    }
-                    Ok(Grown::Full) => Reason::TooLarge {
-                        limit: MAX_WINDOW as u64,
-                    },
-                    Ok(Grown::AtEnd) | Err(_) => {
-                        let end = self.packet.offset + self.packet.content.div_ceil(8);
-                        Reason::CutShort {
-                            missing: end.saturating_sub(self.window.end()),
-                        }
-                    }
-                }
-            }
-            EventStop::Fields(Stop::Short) => Reason::BeyondContent,
-            EventStop::Fields(Stop::NoOption { selector, signed }) => {
-                let value = selected_in(&self.slots, selector, signed);
-                Reason::NoOption { value }
-            }
-            EventStop::Fields(Stop::TooLarge) => Reason::VarInteger,
-            EventStop::Class(id) => Reason::EventClass { id },
-            EventStop::NoProgress => Reason::NoProgress,
-        };
-        let damage = self.damage_in_event(reason);
-        self.in_packet = false;
-        if let Reason::CutShort { .. } = damage.reason {
-            self.next_packet = self.next_packet.min(self.window.end());
-        }
-        Err(damage)
-    }
-
     /// Whether the packet has bytes that are not at hand.
     fn more_of_packet(&self) -> bool {
         let end = self.packet.offset + self.packet.content.div_ceil(8);
@@ -387,27 +262,6 @@ impl StreamReader {
             }
             return self.begin_packet();
         }
-    }
-
-    /// What is wrong if the last packet says it goes on behind the end of the file; once.
-    fn missing_end(&mut self) -> Option<Box<Damage>> {
-        if self.following || self.packets == 0 {
-            return None;
-        }
-        let len = self.source.as_mut()?.len().ok()?;
-        let missing = self
-            .next_packet
-            .checked_sub(len)
-            .filter(|missing| *missing > 0)?;
-        self.next_packet = len;
-        Some(Box::new(Damage {
-            file: self.path().to_owned(),
-            packet: self.packet.offset,
-            bit: self.packet.content,
-            field: None,
-            reason: Reason::CutShort { missing },
-            skipped: 0,
-        }))
     }
 
     fn open_file(&mut self) -> bool {
@@ -462,7 +316,7 @@ impl StreamReader {
                 Err(stop) => {
                     let reason = match stop {
                         PacketStop::Fields(Stop::NoOption { selector, signed }) => {
-                            let value = selected_in(&self.slots, selector, signed);
+                            let value = recover::selected_in(&self.slots, selector, signed);
                             Reason::NoOption { value }
                         }
                         PacketStop::Fields(_) => Reason::VarInteger,
@@ -531,124 +385,6 @@ impl StreamReader {
             self.clock = begin;
         }
         Ok(Step::Packet)
-    }
-
-    /// A packet that cannot be entered: goes on behind `known` bytes of it, or at the next magic number.
-    #[cold]
-    fn refuse_packet(
-        &mut self,
-        offset: u64,
-        bit: u64,
-        reason: Reason,
-        known: Option<u64>,
-    ) -> Box<Damage> {
-        let file_end = self
-            .source
-            .as_mut()
-            .and_then(|source| source.len().ok())
-            .unwrap_or(offset);
-        let next = match known {
-            Some(bytes) => offset.saturating_add(bytes.max(1)).min(file_end),
-            None => self.find_magic(offset).unwrap_or(file_end),
-        };
-        self.next_packet = next.max(offset + 1);
-        Box::new(Damage {
-            file: self.path().to_owned(),
-            packet: offset,
-            bit,
-            field: None,
-            reason,
-            skipped: next.saturating_sub(offset),
-        })
-    }
-
-    /// Where the next packet after the one at `offset` could begin: where its magic number and UUID stand.
-    fn find_magic(&mut self, offset: u64) -> Option<u64> {
-        let header = self.shared.class.packet_header.as_ref()?;
-        let has_magic = matches!(header.fields.first(), Some(field) if field.name == "magic");
-        if !has_magic {
-            return None;
-        }
-        let mut from = offset + 1;
-        let patterns = [MAGIC.to_le_bytes(), MAGIC.to_be_bytes()];
-        loop {
-            self.window_at(from);
-            let bytes = self.window.from(from);
-            if bytes.len() < 4 {
-                match self.advance(from) {
-                    Ok(Grown::Yes) if self.window.from(from).len() >= 4 => continue,
-                    _ => return None,
-                }
-            }
-            let found = patterns
-                .iter()
-                .filter_map(|pattern| memchr::memmem::find(bytes, pattern))
-                .min();
-            match found {
-                Some(at) => return Some(from + at as u64),
-                None => from += bytes.len() as u64 - 3,
-            }
-        }
-    }
-
-    /// What is wrong with the event at hand: decodes it once more, to say in which field.
-    #[cold]
-    fn damage_in_event(&mut self, reason: Reason) -> Box<Damage> {
-        let bytes = self.window.from(self.packet.offset + self.base);
-        let mut cursor = Cursor::new(bytes, self.base, self.at, self.packet.content);
-        let plan = self.plan();
-        let mut field = None;
-        let mut sink = EventSink { clock: 0, id: 0 };
-        let mut event = None;
-        let mut probe = cursor;
-        if plan
-            .event_header_program
-            .run(&mut probe, &self.slots, &mut sink)
-            .is_ok()
-        {
-            event = plan.event(sink.id).map(|i| &plan.events[i]);
-        }
-        let scopes = [
-            (Scope::EventHeader, plan.event_header.as_ref()),
-            (
-                Scope::EventContext,
-                plan.event_context.as_ref().filter(|_| event.is_some()),
-            ),
-            (
-                Scope::OwnContext,
-                event.and_then(|event| event.own_context.as_ref()),
-            ),
-            (
-                Scope::Payload,
-                event.and_then(|event| event.payload.as_ref()),
-            ),
-        ];
-        for (scope, node) in scopes {
-            let mut trail = Trail::default();
-            if let Some(node) = node
-                && visit(node, &mut cursor, &self.slots, &mut trail).is_err()
-            {
-                field = Some((scope, trail.path()));
-                break;
-            }
-        }
-        if field.is_none() && matches!(reason, Reason::EventClass { .. }) {
-            field = Some((Scope::EventHeader, String::new()));
-        }
-        let end = self.next_packet.min(
-            self.source
-                .as_mut()
-                .and_then(|source| source.len().ok())
-                .unwrap_or(u64::MAX),
-        );
-        Box::new(Damage {
-            file: self.path().to_owned(),
-            packet: self.packet.offset,
-            bit: self.at,
-            field,
-            reason,
-            skipped: end.saturating_sub(self.packet.offset + self.at / 8),
-        })
     }
 
     /// Header and context of the packet.
@@ -727,187 +463,4 @@ impl StreamReader {
         }
         visit(node, &mut cursor, &self.slots, visitor)
     }
-}
-
-/// The value that no option is for.
-fn selected_in(slots: &[Cell<u64>], selector: u32, signed: bool) -> i128 {
-    match slots.len() {
-        0 => 0,
-        _ => selected(slots, selector, signed),
-    }
-}
-
-/// Why an event cannot be read.
-enum EventStop {
-    Fields(Stop),
-    Class(u64),
-    NoProgress,
-}
-
-impl From<Stop> for EventStop {
-    #[inline(always)]
-    fn from(stop: Stop) -> Self {
-        EventStop::Fields(stop)
-    }
-}
-
-/// The event at the cursor, and its clock.
-#[inline(always)]
-fn next_event(
-    plan: &StreamPlan,
-    cursor: &mut Cursor<'_>,
-    slots: &[Cell<u64>],
-    clock: u64,
-) -> Result<(Current, u64), EventStop> {
-    let begin = cursor.at;
-    let (id, clock) = match plan.glance.as_ref().and_then(|glance| glance.read(cursor)) {
-        Some(found) => match found.timestamp_bits {
-            0 => (found.id, clock),
-            bits => (found.id, later(clock, found.timestamp, bits)),
-        },
-        None => {
-            let mut sink = EventSink { clock, id: 0 };
-            plan.event_header_program.run(cursor, slots, &mut sink)?;
-            (sink.id, sink.clock)
-        }
-    };
-    let context = cursor.at;
-    let class = plan.event(id).ok_or(EventStop::Class(id))?;
-    let event = &plan.events[class];
-    match event.fixed {
-        Some((align, bits)) => {
-            cursor.align(align);
-            cursor.skip(bits).map_err(Stop::from)?;
-        }
-        None => event.past.run(cursor, slots, &mut Nothing)?,
-    }
-    if cursor.at == begin {
-        return Err(EventStop::NoProgress);
-    }
-    let event = Current {
-        class,
-        begin,
-        context,
-        end: cursor.at,
-    };
-    Ok((event, clock))
-}
-
-/// Why a packet cannot be entered.
-enum PacketStop {
-    Fields(Stop),
-    Refused(Reason),
-}
-
-impl From<Stop> for PacketStop {
-    fn from(stop: Stop) -> Self {
-        PacketStop::Fields(stop)
-    }
-}
-
-fn packet_header(
-    shared: &Shared,
-    class: usize,
-    slots: &[Cell<u64>],
-    cursor: &mut Cursor<'_>,
-    sink: &mut PacketSink,
-) -> Result<(), PacketStop> {
-    let mut probe = *cursor;
-    shared.plan.packet_header.run(&mut probe, slots, sink)?;
-    check_magic(sink)?;
-    let found = match shared.class.streams.len() {
-        1 if shared.plan.stream(sink.stream_class).is_none() && sink.stream_class == 0 => Some(0),
-        _ => shared.plan.stream(sink.stream_class),
-    };
-    match found {
-        None => {
-            return Err(PacketStop::Refused(Reason::StreamClass {
-                id: sink.stream_class,
-            }));
-        }
-        Some(found) if found != class => return Err(PacketStop::Refused(Reason::OtherStream)),
-        Some(_) => {}
-    }
-    let plan = &shared.plan.streams[class];
-    plan.packet_header_program
-        .run(cursor, slots, &mut Nothing)?;
-    plan.packet_context_program.run(cursor, slots, sink)?;
-    Ok(())
-}
-
-fn check_magic(sink: &PacketSink) -> Result<(), PacketStop> {
-    if let Some(found) = sink.magic
-        && found != u64::from(MAGIC)
-    {
-        return Err(PacketStop::Refused(Reason::Magic { found }));
-    }
-    // A UUID that is not the trace's is no error: babeltrace reads such packets, and there are tools that copy streams.
-    Ok(())
-}
-
-/// The first packet of a file: which stream it belongs to.
-pub(crate) fn probe(
-    shared: &Arc<Shared>,
-    source: &mut dyn Source,
-) -> Result<Option<(usize, Packet)>, Reason> {
-    let mut window = Window::new(4096);
-    loop {
-        match window.advance(source, 0) {
-            Ok(Grown::Yes) => {}
-            _ if window.from(0).is_empty() => return Ok(None),
-            _ => return Err(Reason::CutShort { missing: 1 }),
-        }
-        let mut cursor = Cursor::new(window.from(0), 0, 0, u64::MAX);
-        let mut sink = PacketSink::default();
-        let slots: Slots = vec![Cell::new(0); shared.plan.header_slots].into();
-        let header = shared
-            .plan
-            .packet_header
-            .run(&mut cursor, &slots, &mut sink);
-        let result = match header {
-            Ok(()) => probe_context(shared, &window, &mut sink),
-            Err(stop) => Err(stop.into()),
-        };
-        match result {
-            Ok(class) => {
-                let packet = Packet {
-                    begin: sink.begin,
-                    end: sink.end,
-                    sequence: sink.sequence,
-                    stream_class: sink.stream_class,
-                    stream: sink.stream,
-                    ..Packet::default()
-                };
-                return Ok(Some((class, packet)));
-            }
-            Err(PacketStop::Fields(Stop::Short)) => {}
-            Err(PacketStop::Fields(Stop::NoOption { .. })) => {
-                return Err(Reason::NoOption { value: 0 });
-            }
-            Err(PacketStop::Fields(Stop::TooLarge)) => return Err(Reason::VarInteger),
-            Err(PacketStop::Refused(reason)) => return Err(reason),
-        }
-    }
-}
-
-fn probe_context(
-    shared: &Shared,
-    window: &Window,
-    sink: &mut PacketSink,
-) -> Result<usize, PacketStop> {
-    check_magic(sink)?;
-    let found = match shared.class.streams.len() {
-        1 if sink.stream_class == 0 => Some(shared.plan.stream(0).unwrap_or(0)),
-        _ => shared.plan.stream(sink.stream_class),
-    };
-    let class = found.ok_or(PacketStop::Refused(Reason::StreamClass {
-        id: sink.stream_class,
-    }))?;
-    let plan = &shared.plan.streams[class];
-    let slots: Slots = vec![Cell::new(0); plan.slots].into();
-    let mut cursor = Cursor::new(window.from(0), 0, 0, u64::MAX);
-    plan.packet_header_program
-        .run(&mut cursor, &slots, &mut Nothing)?;
-    plan.packet_context_program.run(&mut cursor, &slots, sink)?;
-    Ok(class)
 }

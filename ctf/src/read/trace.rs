@@ -14,9 +14,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::packet::probe;
 use super::plan::TracePlan;
 use super::source::FileSource;
-use super::stream::{Shared, probe};
+use super::stream::Shared;
 use crate::error::{Damage, Error, MetadataError};
 use crate::metadata;
 use crate::model::TraceClass;

@@ -14,9 +14,10 @@ use std::io::{self, Write};
 
 use super::bits::{Cursor, Read, sign_extend};
 use super::node::{Node, selected};
+use super::packet::Packet;
 use super::program::{Stop, align_of, unit};
 use super::reader::{Event, Stream};
-use super::stream::{Packet, StreamReader};
+use super::stream::StreamReader;
 use crate::model::{ByteOrder, FieldClass, Role, Roles, Structure};
 
 /// Writes one stream of events that come from streams of one class.
