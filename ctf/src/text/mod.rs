@@ -7,6 +7,7 @@
 //! Both append to a buffer that the caller writes out and empties when it is large enough.
 
 mod babeltrace;
+mod fields;
 mod number;
 mod pretty;
 mod template;
