@@ -1,4 +1,7 @@
 //! Signals that must not end the command before the trace is complete.
+//!
+//! Invariant: a signal that was ignored when the command was started (`nohup`, or a shell's `&`) stays so, here and in
+//! the programs that are run, which inherit it.
 
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -33,9 +36,12 @@ impl Arrivals {
     fn of(signals: &[i32]) -> anyhow::Result<Arrivals> {
         let (read, write) = UnixStream::pair().context("cannot make a socket pair")?;
         read.set_nonblocking(true)?;
-        for signal in signals {
-            signal_hook::low_level::pipe::register(*signal, write.try_clone()?)
-                .context("cannot catch signals")?;
+        let already_ignored = ignored();
+        for &signal in signals {
+            if already_ignored & bit(signal) == 0 {
+                signal_hook::low_level::pipe::register(signal, write.try_clone()?)
+                    .context("cannot catch signals")?;
+            }
         }
         Ok(Arrivals(read))
     }
@@ -48,9 +54,24 @@ impl Arrivals {
 
 /// Does nothing about a signal, unlike SIG_IGN, which the programs that are run would inherit.
 fn ignore(signal: i32) -> anyhow::Result<()> {
+    if ignored() & bit(signal) != 0 {
+        return Ok(());
+    }
     let flag = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal, flag).context("cannot catch signals")?;
     Ok(())
+}
+
+/// The signals that this process ignores, a [`bit`] for each (proc_pid_status(5), `SigIgn`).
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
+}
+
+fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
 }
 
 impl AsFd for Arrivals {
