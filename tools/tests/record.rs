@@ -330,3 +330,27 @@ fn a_full_disk_stops_neither_the_program_nor_the_count() {
     );
     assert!(!complaints.contains("ERROR"), "{complaints}");
 }
+
+#[test]
+fn signals_that_were_ignored_stay_ignored_in_the_program() {
+    let place = Place::new();
+    let show = "grep SigIgn /proc/self/status";
+    let said = |script: &str| {
+        let output = Command::new("sh")
+            .args(["-c", script])
+            .current_dir(place.path("."))
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for ignored in ["", "HUP", "HUP INT QUIT TERM"] {
+        let trap = match ignored {
+            "" => String::new(),
+            some => format!("trap '' {some}; "),
+        };
+        let dir = format!("trace-{}", ignored.len());
+        let alone = said(&format!("{trap}{show}"));
+        let recorded = said(&format!("{trap}{LANEWAY} record -q -o {dir} -- {show}"));
+        assert_eq!(recorded, alone, "{ignored:?} ignored");
+    }
+}
