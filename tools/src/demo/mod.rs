@@ -99,7 +99,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     args.tell.say(&format!(
         "\nNow try\n  {}\n  {}\n",
         paint.bold(&format!(
-            "babeltrace2 {} | less",
+            "{} view {} -w 'lines > 10000'",
+            own.display(),
             summary.directory.display()
         )),
         paint.bold(&format!("{0} events {0}", own.display())),
