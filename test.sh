@@ -22,7 +22,6 @@ if ((${#missing[@]})); then
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
 fi
 
-if (($#)); then
-    exec cargo test "$@"
-fi
-exec cargo test --workspace
+# Tests interrupt programs, which takes effect only where the interrupts are not ignored from the start, as under nohup.
+(($#)) || set -- --workspace
+exec env --default-signal=HUP,INT,QUIT cargo test "$@"
