@@ -219,7 +219,7 @@ fn the_demo_records_a_workload_and_says_how_to_go_on() {
     let text = output.stdout + &output.stderr;
     let name = trace.to_str().unwrap();
     assert!(
-        text.contains("recorded") && text.contains(&format!("babeltrace2 {name}")),
+        text.contains("recorded") && text.contains(&format!("view {name}")),
         "{text}"
     );
     let mut files = 0;
