@@ -55,7 +55,9 @@ fn a_disk_that_fills_up_keeps_what_it_has_and_the_rest_is_counted() {
         let streams = lanes::check(&recorded.trace);
         let (events, _) = recorded.events_and_warnings();
         assert!(events.len() > 10_000, "{}", events.len());
-        assert!(streams.iter().all(|stream| stream.records > 0));
+        // A lane that came into use when the disk was full already has none.
+        let records: u64 = streams.iter().map(|stream| stream.records).sum();
+        assert_eq!(records, events.len() as u64);
     });
 }
 
