@@ -94,7 +94,7 @@ fn the_demo_records_a_workload_and_shows_it() {
         "{}",
         run.stdout
     );
-    assert!(run.stderr.contains("babeltrace2 trace"), "{}", run.stderr);
+    assert!(run.stderr.contains("view trace"), "{}", run.stderr);
     let text = fs::read_to_string(place.path("summary.json")).unwrap();
     let summary: serde_json::Value = serde_json::from_str(&text).unwrap();
     let recorded = number(&summary, "total.recorded");
