@@ -101,6 +101,7 @@ impl LaneFile {
             sequence: self.packets,
             discarded: lost,
             cpu: self.cpu,
+            events: u32::try_from(batch.records).unwrap_or(0),
             records: batch.bytes,
             padding: batch.padding,
         };

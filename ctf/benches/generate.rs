@@ -70,6 +70,7 @@ pub(crate) fn generate(dir: &Path, events: u64) -> Result<(), Box<dyn Error>> {
                 sequence,
                 discarded: 0,
                 cpu: lane as u32,
+                events: 0,
                 records: records.len() as u64,
                 padding: *records.last().unwrap_or(&0),
             };

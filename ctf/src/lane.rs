@@ -21,10 +21,11 @@
 //! for Trace Compass, which looks for `id` and `timestamp` in the option of a variant `v`.
 //!
 //! ```text
-//!  packet  ├ magic, uuid, stream_id, stream_instance_id ┤ position ├ context … cpu_id ┤ 4 ├ records …
-//!          0                                            24         32                 84  88
+//!  packet  ├ magic, uuid, stream_id, stream_instance_id ┤ position ├ context … cpu_id ┤ events ├ records …
+//!          0                                            24         32                 84       88
 //! ```
-//! `position` lies where the context's alignment leaves room: it is for whoever continues a lane, and no field of the trace.
+//! `position` and `events` lie where alignment leaves room: they are for whoever continues a lane, and no fields of
+//! the trace.
 //!
 //! Invariant: packets begin and end on multiples of 8 bytes in their file.
 
@@ -43,6 +44,7 @@ pub const PACKET_HEADER_BYTES: usize = 88;
 const CONTEXT_END: usize = 84;
 
 const POSITION_AT: usize = 24;
+const EVENTS_AT: usize = CONTEXT_END;
 const CONTEXT_AT: usize = 32;
 
 /// A trace class for lanes: packet header and clock are there, stream classes are added with [`stream_class`],
@@ -185,6 +187,8 @@ pub struct PacketHeader {
     pub discarded: u64,
     /// The CPU.
     pub cpu: u32,
+    /// How many records follow; 0 where nobody counted them.
+    pub events: u32,
     /// Bytes of records that follow, a multiple of 8, the padding of the last one included.
     pub records: u64,
     /// The last byte of the records (1 to 8): with how many bytes of padding they end; 0 if there are none.
@@ -223,6 +227,7 @@ impl PacketHeader {
             at.copy_from_slice(&value.to_ne_bytes());
         }
         bytes[CONTEXT_END - 4..CONTEXT_END].copy_from_slice(&self.cpu.to_ne_bytes());
+        bytes[EVENTS_AT..].copy_from_slice(&self.events.to_ne_bytes());
         bytes
     }
 
@@ -247,10 +252,14 @@ impl PacketHeader {
             sequence: word(CONTEXT_AT + 32),
             discarded: word(CONTEXT_AT + 40),
             cpu: u32::from_ne_bytes(array(bytes, CONTEXT_END - 4)),
+            events: u32::from_ne_bytes(array(bytes, EVENTS_AT)),
             records,
             padding,
         };
-        let sane = records.is_multiple_of(8) && padding <= 8 && (records == 0) == (padding == 0);
+        let sane = records.is_multiple_of(8)
+            && padding <= 8
+            && (records == 0) == (padding == 0)
+            && u64::from(header.events) <= records / 8;
         (sane && header.encode() == *bytes).then_some(header)
     }
 }
@@ -276,6 +285,7 @@ mod tests {
             sequence: 7,
             discarded: 2,
             cpu: 11,
+            events: 3,
             records: 80,
             padding: 8,
         }
@@ -284,6 +294,7 @@ mod tests {
     #[test]
     fn a_packet_header_reads_back_as_it_was_written() {
         let empty = PacketHeader {
+            events: 0,
             records: 0,
             padding: 0,
             ..header()
@@ -298,7 +309,7 @@ mod tests {
         let good = header().encode();
         for at in (0..4)
             .chain(CONTEXT_AT + 16..CONTEXT_AT + 32)
-            .chain(CONTEXT_END..PACKET_HEADER_BYTES)
+            .chain(EVENTS_AT + 1..PACKET_HEADER_BYTES)
         {
             let mut bytes = good;
             bytes[at] ^= 0x81;

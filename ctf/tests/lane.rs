@@ -35,6 +35,7 @@ fn header() -> PacketHeader {
         sequence: 0,
         discarded: 0,
         cpu: 5,
+        events: 0,
         records: 0,
         padding: 0,
     }

@@ -198,6 +198,7 @@ fn sample(seed: u64) -> Sample {
             sequence,
             discarded: 0,
             cpu: 0,
+            events: 0,
             records: 0,
             padding: 0,
         };

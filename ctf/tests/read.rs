@@ -78,6 +78,7 @@ fn stream(lane: u16, packets: u64, events: u64, start: u64, step: u64) -> Vec<u8
             sequence,
             discarded: sequence / 2 * 3,
             cpu: u32::from(lane),
+            events: 0,
             records: 0,
             padding: 0,
         };

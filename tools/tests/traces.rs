@@ -66,6 +66,7 @@ fn make_trace(dir: &Path) {
             sequence,
             discarded: sequence / 2 * 5,
             cpu: 3,
+            events: PER_PACKET as u32,
             records: records.len() as u64,
             padding: records[records.len() - 1],
         };

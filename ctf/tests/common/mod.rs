@@ -36,8 +36,10 @@ pub(crate) fn record(
 
 /// A packet of these records; the rest of its header is the caller's.
 pub(crate) fn packet(header: PacketHeader, records: &[Vec<u8>]) -> Vec<u8> {
+    let events = records.len() as u32;
     let records = records.concat();
     let header = PacketHeader {
+        events,
         records: records.len() as u64,
         padding: records.last().copied().unwrap_or(0),
         ..header
