@@ -126,7 +126,7 @@ impl Session {
                 break;
             }
             match self.connection.receive::<ToApplication>() {
-                Ok(Some(ToApplication::Accepted)) | Ok(None) => {}
+                Ok(Some(ToApplication::Accepted | ToApplication::Trim)) | Ok(None) => {}
                 Ok(Some(ToApplication::Stop)) => {
                     self.leave();
                     let _ = self.connection.send(&ToConsumer::Stopped, &[]);
@@ -134,7 +134,8 @@ impl Session {
                     self.await_close();
                     return;
                 }
-                Ok(Some(ToApplication::Rejected { .. })) | Err(_) => break,
+                Ok(Some(ToApplication::Rejected { .. } | ToApplication::AcceptedShared { .. }))
+                | Err(_) => break,
             }
         }
         self.leave();
@@ -175,7 +176,17 @@ fn hello(channel: ChannelConfig, kind: clock::ClockKind) -> Hello {
         allow_block: !blocking::limit().is_zero(),
         lost_before_attach: 0,
         channel,
+        ring: random_id(),
+        resumed: false,
+        buffer_file: None,
     }
+}
+
+fn random_id() -> [u8; 16] {
+    let mut id = [0; 16];
+    // SAFETY: the array has room for as many bytes; what is missing stays zero.
+    unsafe { libc::getrandom(id.as_mut_ptr().cast(), id.len(), libc::GRND_NONBLOCK) };
+    id
 }
 
 fn clock_kind(choice: ClockChoice) -> clock::ClockKind {

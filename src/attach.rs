@@ -83,7 +83,7 @@ pub(crate) fn when_full() -> WhenFull {
 /// The consumer's channel has this mode.
 pub(crate) fn set_mode(mode: &Mode) {
     let limit = match mode {
-        Mode::Discard => 0,
+        Mode::Discard | Mode::Overwrite => 0,
         Mode::Block { timeout_ns } => *timeout_ns,
     };
     CHANNEL_BLOCKS_NS.store(limit, Ordering::Relaxed);

@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use laneway_control::message::HELLO_FDS;
+use laneway_control::message::MAX_FDS;
 use laneway_control::{Hello, ToApplication, ToConsumer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -223,7 +223,7 @@ impl Front {
         }
         let client = self.clients.get_mut(&id).expect("it just spoke");
         let connection = client.connection.as_mut().expect("it just spoke");
-        let fds: [OwnedFd; HELLO_FDS] = connection
+        let fds: [OwnedFd; MAX_FDS] = connection
             .take_fds()
             .try_into()
             .map_err(|fds: Vec<OwnedFd>| Error::HelloFds { fds: fds.len() })?;

@@ -78,6 +78,7 @@ fn channel(trace: &mut TraceClass, channel: &ChannelConfig) {
         match channel.mode {
             Mode::Discard => "discard",
             Mode::Block { .. } => "block",
+            Mode::Overwrite => "overwrite",
         },
     );
 }

@@ -27,6 +27,9 @@ use crate::{Error, codec};
 /// More than a channel file can have.
 const MAX_FILE_BYTES: usize = 4096;
 
+/// Bytes of the path of the directory that holds buffers.
+const MAX_DIRECTORY_BYTES: usize = 2048;
+
 /// The set-up of one channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelConfig {
@@ -42,6 +45,15 @@ pub struct ChannelConfig {
     pub thread_ids: bool,
     /// Which clock stamps the records.
     pub clock: ClockChoice,
+    /// Whose records a buffer holds.
+    pub buffers: Buffers,
+    /// What a lane belongs to.
+    pub lanes: Lanes,
+    /// Whether the memory of the lanes is touched before the first event, so that none of them has to wait for it.
+    pub populate: bool,
+    /// Where the buffers lie as files, which outlive application and consumer: a directory on a tmpfs. The application
+    /// makes them (see [`BufferFile`](crate::BufferFile)); the consumer removes them when it has recorded all of it.
+    pub directory: Option<String>,
 }
 
 impl Default for ChannelConfig {
@@ -54,6 +66,10 @@ impl Default for ChannelConfig {
             sub_buffers: 8,
             thread_ids: true,
             clock: ClockChoice::Auto,
+            buffers: Buffers::PerProcess,
+            lanes: Lanes::Cpu,
+            populate: false,
+            directory: None,
         }
     }
 }
@@ -68,6 +84,8 @@ pub enum Mode {
         /// The longest wait, in nanoseconds.
         timeout_ns: u64,
     },
+    /// The oldest events make room for it; what is there is read by a snapshot.
+    Overwrite,
 }
 
 impl Mode {
@@ -92,12 +110,50 @@ pub enum ClockChoice {
     Monotonic,
 }
 
+/// Whose records a buffer holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Buffers {
+    /// Each process has one of its own, and makes it.
+    #[default]
+    PerProcess,
+    /// All processes of the session write into one, which the consumer makes.
+    Shared,
+}
+
+/// What a lane belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lanes {
+    /// A CPU of the machine.
+    #[default]
+    Cpu,
+    /// One of the process's threads that run at the same time: the kernel's `mm_cid`. Then each record names its CPU.
+    Concurrency,
+}
+
 impl ChannelConfig {
+    /// Whether there can be such a channel, wherever it is.
+    ///
+    /// # Errors
+    /// Two of its settings exclude each other.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.buffers == Buffers::Shared && self.lanes == Lanes::Concurrency {
+            return Err(Error::SharedConcurrency);
+        }
+        match &self.directory {
+            Some(_) if self.buffers == Buffers::Shared => Err(Error::SharedDirectory),
+            Some(path) if !path.starts_with('/') || path.len() > MAX_DIRECTORY_BYTES => {
+                Err(Error::BufferDirectory { path: path.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Puts this set-up where applications that use `meeting` look for it.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// There can be no such channel, or the file cannot be written.
     pub fn publish(&self, meeting: &Rendezvous) -> Result<(), Error> {
+        self.check()?;
         let path = meeting.channel_file();
         let draft = path.with_extension("draft");
         let bytes = codec::encode(&(PROTOCOL, self), MAX_FILE_BYTES)?;
@@ -118,7 +174,7 @@ impl ChannelConfig {
     /// Reads the set-up that a consumer published at `meeting`.
     ///
     /// # Errors
-    /// There is none, it belongs to somebody else, or it was written by another version.
+    /// There is none, it belongs to somebody else, it was written by another version, or there can be no such channel.
     pub fn find(meeting: &Rendezvous) -> Result<ChannelConfig, Error> {
         let path = meeting.channel_file();
         let fail = |source: io::Error| Error::Io {
@@ -140,7 +196,9 @@ impl ChannelConfig {
         if protocol != PROTOCOL {
             return Err(Error::OtherProtocol { theirs: protocol });
         }
-        codec::decode(&bytes[at..])
+        let config: ChannelConfig = codec::decode(&bytes[at..])?;
+        config.check()?;
+        Ok(config)
     }
 }
 
@@ -175,6 +233,9 @@ mod tests {
             mode: Mode::block(Duration::from_secs(2)),
             sub_buffers: 3,
             clock: ClockChoice::Monotonic,
+            lanes: Lanes::Concurrency,
+            populate: true,
+            directory: Some("/dev/shm/rings".into()),
             ..ChannelConfig::default()
         };
         config.publish(&meeting(&dir)).unwrap();
@@ -184,6 +245,38 @@ mod tests {
             ChannelConfig::find(&meeting(&dir)).unwrap(),
             ChannelConfig::default()
         );
+    }
+
+    #[test]
+    fn settings_that_exclude_each_other_are_refused_on_both_sides() {
+        let shared = ChannelConfig {
+            buffers: Buffers::Shared,
+            ..ChannelConfig::default()
+        };
+        let in_directory = |path: &str| Some(path.to_owned());
+        let refused = [
+            ChannelConfig {
+                lanes: Lanes::Concurrency,
+                ..shared.clone()
+            },
+            ChannelConfig {
+                directory: in_directory("/dev/shm"),
+                ..shared.clone()
+            },
+            ChannelConfig {
+                directory: in_directory("rings"),
+                ..ChannelConfig::default()
+            },
+        ];
+        let dir = tempfile::tempdir().unwrap();
+        shared.publish(&meeting(&dir)).unwrap();
+        for config in refused {
+            assert!(config.publish(&meeting(&dir)).is_err(), "{config:?}");
+            // A consumer that checks nothing.
+            let bytes = codec::encode(&(PROTOCOL, &config), MAX_FILE_BYTES).unwrap();
+            std::fs::write(meeting(&dir).channel_file(), bytes).unwrap();
+            assert!(ChannelConfig::find(&meeting(&dir)).is_err(), "{config:?}");
+        }
     }
 
     #[test]

@@ -8,8 +8,8 @@
 //! and the bytes without the consumer's help, as long as its backlog and buffer have room. If they have none, that
 //! is an error at once.
 //!
-//! Invariant: only file descriptors that the peer's first message should bring are ever accepted; all others are
-//! closed, and the peer with them.
+//! Invariant: a peer brings no more file descriptors than one message may, in all its life; all others are closed, and
+//! the peer with them.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -25,7 +25,7 @@ use rustix::net::{
 };
 
 use crate::Error;
-use crate::message::{FrameDecoder, HELLO_FDS, Message, encode_frame};
+use crate::message::{FrameDecoder, MAX_FDS, Message, encode_frame};
 use crate::rendezvous::Rendezvous;
 
 /// A connected socket, and what has arrived on it.
@@ -116,7 +116,7 @@ impl Connection {
     /// The peer is gone, or reads so slowly that its buffer is full; the connection is of no more use.
     pub fn send<M: Message>(&self, message: &M, fds: &[BorrowedFd<'_>]) -> Result<(), Error> {
         let frame = encode_frame(message)?;
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HELLO_FDS))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
             return Err(Error::TooManyFds);
@@ -160,7 +160,7 @@ impl Connection {
                 Err(Errno::CONNRESET) => return Err(Error::Closed),
                 Err(e) => return Err(Error::socket(e)),
             }
-            if self.fds_seen > HELLO_FDS {
+            if self.fds_seen > MAX_FDS {
                 return Err(Error::TooManyFds);
             }
         }
@@ -173,7 +173,7 @@ impl Connection {
 
     fn read(&mut self, into: &mut [u8]) -> Result<usize, Errno> {
         // Room for one more than is allowed, so that too many are noticed; the kernel closes what has no room.
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HELLO_FDS + 1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS + 1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let mut slices = [IoSliceMut::new(into)];
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
@@ -185,7 +185,7 @@ impl Connection {
                 self.fds_seen += self.fds.len() - before;
             }
         }
-        if received.flags.contains(ReturnFlags::CTRUNC) && self.fds_seen <= HELLO_FDS {
+        if received.flags.contains(ReturnFlags::CTRUNC) && self.fds_seen <= MAX_FDS {
             return Err(Errno::MFILE); // our own table of file descriptors is full
         }
         Ok(received.bytes)

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use crate::message::PROTOCOL;
 use crate::rendezvous::MAX_SOCKET_PATH;
+use crate::schema::MAX_EVENTS;
 
 /// Why a message, a description or a meeting point could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +38,7 @@ pub enum Error {
     },
 
     /// A process describes more events than there are event ids.
-    #[error("{events} events are more than the 65535 a process can have")]
+    #[error("{events} events are more than the {MAX_EVENTS} a process can have")]
     TooManyEvents {
         /// How many.
         events: u64,
@@ -48,6 +49,30 @@ pub enum Error {
     BadEvent {
         /// Its number.
         id: usize,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// Lanes that threads of one process share, in a buffer of many processes.
+    #[error("concurrency ids mean nothing to another process; use lanes by CPU in shared buffers")]
+    SharedConcurrency,
+
+    /// Files of one process each, for a buffer of many processes.
+    #[error(
+        "a shared buffer is not kept in files; use buffers per process with a buffer directory"
+    )]
+    SharedDirectory,
+
+    /// A directory for buffers that applications would look for elsewhere, or that is too long.
+    #[error("the buffer directory {path:?} has to be a short absolute path, such as /dev/shm")]
+    BufferDirectory {
+        /// The path.
+        path: String,
+    },
+
+    /// The event ids of a shared buffer cannot be right.
+    #[error("the event ids of a shared buffer are given wrongly: {reason}")]
+    BadIds {
         /// What is wrong.
         reason: String,
     },

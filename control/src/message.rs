@@ -2,10 +2,17 @@
 //!
 //! ```text
 //!   application                                     consumer
-//!   Hello  + [ring memfd, schema memfd]  ─────────▶
+//!   Hello + [ring, schemas]              ─────────▶                                         per process
 //!                                        ◀─────────  Accepted, or Rejected and the end
+//!   Hello + [schemas]                    ─────────▶                                         shared
+//!                                        ◀─────────  AcceptedShared + [ring, ids], or Rejected
+//!                                        ◀─────────  Trim, as often as it likes
 //!                                        ◀─────────  Stop
 //!   Stopped                              ─────────▶
+//!
+//!   ring     a memory file that its maker sealed, or one in the channel's directory
+//!   schemas  a sealed memory file: see `encode_schemas`
+//!   ids      a sealed memory file: see `EventIds`
 //!
 //!   frame: u32 length, little-endian | that many bytes, at most 64 KiB
 //!   the first frame of an application: b"laneway\0" | u32 protocol, little-endian | message
@@ -19,24 +26,29 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{ChannelConfig, Error, codec};
+use crate::{Buffers, ChannelConfig, Error, codec};
 
 /// The version of everything in this crate that crosses a process boundary.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The largest frame, less its length.
 pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 
-/// How many file descriptors come with a [`Hello`].
-pub const HELLO_FDS: usize = 2;
+/// The most file descriptors that come with a message; which, is written above.
+pub const MAX_FDS: usize = 2;
 
 const MAGIC: &[u8; 8] = b"laneway\0";
 const OPENING_BYTES: usize = MAGIC.len() + 4;
 
 /// From an application to a consumer.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one or two in the life of an application"
+)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToConsumer {
-    /// Who it is; the first message. With it come the ring and the [schemas](crate::encode_schemas), in this order.
+    /// Who it is; the first message. With it come the ring, unless it is shared, and the
+    /// [schemas](crate::encode_schemas), in this order.
     Hello(Hello),
     /// Every writer has left the ring: what is in it now is all.
     Stopped,
@@ -54,6 +66,13 @@ pub enum ToApplication {
     },
     /// Stop writing, say `Stopped` when nobody writes any more.
     Stop,
+    /// It may write into the shared ring, which comes with this, and the [event ids](crate::EventIds) behind it.
+    AcceptedShared {
+        /// What it writes into busy headers: no other process that writes to the ring has the same.
+        slot: u16,
+    },
+    /// Give memory that the ring does not need now back to the kernel.
+    Trim,
 }
 
 /// Who an application is and what it has made.
@@ -77,6 +96,23 @@ pub struct Hello {
     pub lost_before_attach: u64,
     /// The set-up it found and made its ring by.
     pub channel: ChannelConfig,
+    /// The id in the ring's header, by which a new consumer knows what an earlier one recorded; zeroes if it is shared.
+    pub ring: [u8; 16],
+    /// Whether the ring was in use with an earlier consumer, which left without a `Stop`.
+    pub resumed: bool,
+    /// The ring's file, if it lies in the channel's [directory](ChannelConfig::directory).
+    pub buffer_file: Option<String>,
+}
+
+impl Hello {
+    /// How many file descriptors come with it.
+    #[must_use]
+    pub fn fds(&self) -> usize {
+        match self.channel.buffers {
+            Buffers::PerProcess => 2,
+            Buffers::Shared => 1,
+        }
+    }
 }
 
 /// Whether an application uses restartable sequences.
@@ -230,7 +266,7 @@ impl FrameDecoder {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn hello() -> Hello {
@@ -244,6 +280,9 @@ mod tests {
             allow_block: true,
             lost_before_attach: 0,
             channel: ChannelConfig::default(),
+            ring: *b"0123456789abcdef",
+            resumed: true,
+            buffer_file: None,
         }
     }
 
@@ -270,8 +309,8 @@ mod tests {
         let hello = encode_frame(&ToConsumer::Hello(hello())).unwrap();
         #[rustfmt::skip]
         let expected: &[u8] = &[
-            66, 0, 0, 0,
-            b'l', b'a', b'n', b'e', b'w', b'a', b'y', 0, 1, 0, 0, 0,
+            88, 0, 0, 0,
+            b'l', b'a', b'n', b'e', b'w', b'a', b'y', 0, 2, 0, 0, 0,
             0, // Hello
             251, 0x67, 0x12, // pid
             13, b'/', b'u', b's', b'r', b'/', b'b', b'i', b'n', b'/', b's', b'h', b'o', b'p',
@@ -287,6 +326,14 @@ mod tests {
             8, // sub_buffers
             1, // thread_ids
             0, // Auto
+            0, // PerProcess
+            0, // Lanes::Cpu
+            0, // populate
+            0, // directory
+            b'0', b'1', b'2', b'3', b'4', b'5', b'6', b'7',
+            b'8', b'9', b'a', b'b', b'c', b'd', b'e', b'f',
+            1, // resumed
+            0, // buffer_file
         ];
         assert_eq!(hello, expected);
         let stopped = encode_frame(&ToConsumer::Stopped).unwrap();
@@ -300,6 +347,10 @@ mod tests {
         assert_eq!(rejected, *b"\x06\0\0\0\x01\x04full");
         let stop = encode_frame(&ToApplication::Stop).unwrap();
         assert_eq!(stop, [1, 0, 0, 0, 2]);
+        let shared = encode_frame(&ToApplication::AcceptedShared { slot: 0x1234 }).unwrap();
+        assert_eq!(shared, [4, 0, 0, 0, 3, 251, 0x34, 0x12]);
+        let trim = encode_frame(&ToApplication::Trim).unwrap();
+        assert_eq!(trim, [1, 0, 0, 0, 4]);
     }
 
     #[test]

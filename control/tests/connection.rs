@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-use laneway_control::message::{ClockKind, HELLO_FDS, Hello, Rseq};
+use laneway_control::message::{ClockKind, Hello, MAX_FDS, Rseq};
 use laneway_control::{
     ChannelConfig, Connection, Error, Rendezvous, ToApplication, ToConsumer, wait_readable,
 };
@@ -22,6 +22,9 @@ fn hello() -> ToConsumer {
         allow_block: false,
         lost_before_attach: 0,
         channel: ChannelConfig::default(),
+        ring: [7; 16],
+        resumed: false,
+        buffer_file: None,
     })
 }
 
@@ -67,6 +70,23 @@ fn a_hello_and_its_files_arrive_though_the_application_is_gone() {
         consumer.receive::<ToConsumer>(),
         Err(Error::Closed)
     ));
+}
+
+#[test]
+fn a_shared_ring_and_its_ids_come_with_the_answer() {
+    let (_dir, meeting, listener) = meet();
+    let mut application = Connection::connect(&meeting).unwrap();
+    application.send(&hello(), &[]).unwrap();
+    let mut consumer = accept(&listener);
+    assert!(consumer.receive::<ToConsumer>().unwrap().is_some());
+    let files = [file("ring"), file("ids")];
+    let answer = ToApplication::AcceptedShared { slot: 3 };
+    consumer
+        .send(&answer, &[files[0].as_fd(), files[1].as_fd()])
+        .unwrap();
+    assert_eq!(application.receive().unwrap(), Some(answer));
+    let texts: Vec<String> = application.take_fds().into_iter().map(text).collect();
+    assert_eq!(texts, ["ring", "ids"]);
 }
 
 #[test]
@@ -156,12 +176,12 @@ fn superfluous_file_descriptors_end_the_connection_and_are_closed() {
     let (read_end, write_end) = rustix::pipe::pipe().unwrap();
     for message in [hello(), ToConsumer::Stopped] {
         application
-            .send(&message, &[write_end.as_fd(); HELLO_FDS])
+            .send(&message, &[write_end.as_fd(); MAX_FDS])
             .unwrap();
     }
     drop(write_end);
     assert_eq!(consumer.receive::<ToConsumer>().unwrap(), Some(hello()));
-    assert_eq!(consumer.take_fds().len(), HELLO_FDS);
+    assert_eq!(consumer.take_fds().len(), MAX_FDS);
     let error = consumer.receive::<ToConsumer>().unwrap_err();
     assert!(matches!(error, Error::TooManyFds), "{error}");
     drop((application, consumer));

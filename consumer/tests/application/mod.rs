@@ -126,6 +126,9 @@ pub(crate) fn hello(name: &str, channel: ChannelConfig) -> ToConsumer {
         allow_block: false,
         lost_before_attach: 0,
         channel,
+        ring: [0; 16],
+        resumed: false,
+        buffer_file: None,
     })
 }
 

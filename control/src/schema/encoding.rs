@@ -20,8 +20,9 @@ use super::{EventSchema, Field, FieldType};
 use crate::Error;
 use crate::codec;
 
-/// Events of one process. Event ids are 16 bits wide, and `0xffff` marks padding.
-pub const MAX_EVENTS: usize = 0xffff;
+/// Events of one process, and of one shared buffer. Event ids are 16 bits wide; `0xffff` marks padding and `0xfffe` what
+/// a dead process did not finish.
+pub const MAX_EVENTS: usize = 0xfffe;
 
 /// Bytes of one event's encoded description.
 pub const MAX_EVENT_BYTES: usize = 64 * 1024;
