@@ -12,13 +12,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod daemon;
 pub mod events;
 pub mod lanes;
 pub mod place;
 pub mod privilege;
 pub mod process;
+pub mod random;
 pub mod record;
+pub mod rows;
+pub mod stepping;
 pub mod summary;
 pub mod terminal;
 

@@ -9,11 +9,14 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
-/// `target/<profile>`, in which this test runs.
+/// `target/<profile>`, in which this runs: a test in `deps`, or one of `src/bin`.
 static TARGET: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = std::env::current_exe().expect("a test has a path");
-    let target = test.parent().and_then(Path::parent);
-    target.expect("target/<profile>/deps/test").to_owned()
+    let mut directory = test.parent().expect("it is in a directory");
+    if directory.ends_with("deps") {
+        directory = directory.parent().expect("target/<profile>/deps/test");
+    }
+    directory.to_owned()
 });
 
 static OTHERS: LazyLock<()> = LazyLock::new(|| {

@@ -16,7 +16,7 @@ pub struct Summary {
     pub refused: Vec<Refusal>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Process {
     pub pid: u32,
     pub name: String,
@@ -27,7 +27,7 @@ pub struct Process {
     pub problems: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct Lane {
     pub cpu: u32,
     pub atomic: bool,
@@ -101,6 +101,21 @@ impl Summary {
             panic!("not one process: {self:#?}");
         };
         process
+    }
+
+    /// The process of that number.
+    ///
+    /// # Panics
+    /// There was none, or there were several.
+    #[track_caller]
+    #[must_use]
+    pub fn of(&self, pid: u32) -> &Process {
+        let mut of_pid = self.processes.iter().filter(|process| process.pid == pid);
+        match (of_pid.next(), of_pid.next()) {
+            (Some(process), None) => process,
+            (None, _) => panic!("nothing of process {pid}: {self:#?}"),
+            _ => panic!("several processes {pid}: {self:#?}"),
+        }
     }
 
     fn all_counts(&self) -> impl Iterator<Item = &Counts> {

@@ -1,0 +1,293 @@
+//! Applications that are killed, or sent a signal, at one certain instruction of an event, and at every other one.
+//!
+//! ```text
+//!   instruction   0 ……… 150 ……………… 330 ……… 400
+//!                 nothing ┊ unfinished ┊ complete      as a kill there leaves the event: never less than before
+//! ```
+//! What an event has to do depends on where its lane stands: it is the first, it fits, it crosses the end of a sub-buffer
+//! or stands on it, or there is no room left.
+
+use rustix::process::Signal;
+
+use super::Totals;
+use super::kill::unfinished_only;
+use crate::account::{Account, Found};
+use crate::random::Random;
+use crate::stepping::{Stepped, SteppedEvent, Steps, Then};
+use crate::summary::Summary;
+use crate::{Daemon, Place, lanes};
+
+/// Bytes of a sub-buffer, and how many there are.
+const SUB_BUFFER: u64 = 4096;
+const SUB_BUFFERS: u64 = 4;
+
+/// Applications of one daemon.
+const BATCH: usize = 50;
+
+/// Where the lane stands when the event happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Nobody has used it.
+    New,
+    /// There is room.
+    Roomy,
+    /// In a sub-buffer, with too little room in it.
+    NearBoundary,
+    /// Where a sub-buffer ends exactly.
+    OnBoundary,
+    /// All sub-buffers are full, and the consumer does nothing.
+    Full,
+}
+
+impl Lane {
+    /// All of them.
+    pub const ALL: [Lane; 5] = [
+        Lane::New,
+        Lane::Roomy,
+        Lane::NearBoundary,
+        Lane::OnBoundary,
+        Lane::Full,
+    ];
+
+    /// How many events have to come before.
+    fn before(self, random: &mut Random) -> u64 {
+        let laps = random.within(0..3) * SUB_BUFFER * SUB_BUFFERS;
+        let (mut n, mut position) = (0, 0);
+        loop {
+            let left = SUB_BUFFER - position % SUB_BUFFER;
+            let bytes = record_bytes(n);
+            let found = match self {
+                Lane::New => true,
+                Lane::Roomy => left < SUB_BUFFER && left > bytes,
+                Lane::NearBoundary => left < bytes,
+                Lane::OnBoundary => left == SUB_BUFFER && n > 0,
+                Lane::Full => position > SUB_BUFFER * SUB_BUFFERS,
+            };
+            if found && (position >= laps || matches!(self, Lane::New | Lane::Full)) {
+                return n;
+            }
+            position += bytes + if left < bytes { left } else { 0 };
+            n += 1;
+        }
+    }
+}
+
+/// Bytes of the record of event `n` of `src/programs/account.rs`, as `ringbuf/src/header.rs` has it: header, thread id,
+/// line, number, text with its NUL, and 1 to 8 bytes of padding; the first one says the whole clock and its id again.
+fn record_bytes(n: u64) -> u64 {
+    let text = 1 + n * 7 % 50 + 1;
+    let extension = if n == 0 { 10 } else { 0 };
+    (8 + extension + 4 + 8 + 8 + text + 8) & !7
+}
+
+/// What is left of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// It has not begun, as far as anybody can see.
+    Nothing,
+    /// Its place was taken.
+    Unfinished,
+    /// It is in the trace, or counted as lost for want of room.
+    Complete,
+}
+
+/// What the kills at some steps of an event left of it.
+#[derive(Debug, Default)]
+pub struct Stages(pub Vec<(u64, Stage)>);
+
+impl Stages {
+    /// A step in the middle of those between which the event is unfinished.
+    #[must_use]
+    pub fn unfinished(&self) -> Option<u64> {
+        let unfinished = self
+            .0
+            .iter()
+            .filter(|(_, stage)| *stage == Stage::Unfinished);
+        let steps: Vec<_> = unfinished.map(|(step, _)| *step).collect();
+        steps.get(steps.len() / 2).copied()
+    }
+}
+
+/// Kills an application at every `stride`-th instruction of an event, from a random one on.
+///
+/// # Panics
+/// An event before it is missing, or less is left of it than of one that was killed earlier.
+#[track_caller]
+pub fn kill(random: &mut Random, steps: Steps, lane: Lane, kills: u64) -> (Totals, Stages) {
+    let event = SteppedEvent {
+        steps,
+        before: lane.before(random),
+        others: 0,
+    };
+    let length = event.length(lane);
+    let stride = (length / kills).max(1);
+    let chosen: Vec<_> = (random.within(0..stride)..length + stride)
+        .step_by(stride as usize)
+        .collect();
+    let (mut totals, mut stages) = (Totals::default(), Stages::default());
+    for batch in chosen.chunks(BATCH) {
+        let (more, found) = kill_all(event, lane, batch);
+        totals.merge(&more);
+        stages.0.extend(found);
+    }
+    assert!(
+        stages.0.is_sorted_by_key(|(_, stage)| *stage),
+        "{steps:?}, {lane:?}: less is left after more steps: {stages:?}"
+    );
+    (totals, stages)
+}
+
+fn kill_all(event: SteppedEvent, lane: Lane, batch: &[u64]) -> (Totals, Vec<(u64, Stage)>) {
+    let place = Place::new();
+    let daemon = daemon(&place, lane);
+    let trace = daemon.trace.clone();
+    let victims: Vec<_> = batch
+        .iter()
+        .map(|&step| {
+            let account = Account::create(place.dir(), &format!("account{step}"));
+            let stepped = event.run_at(&place, &daemon, lane, &account, Then::Kill(step));
+            (step, account, stepped)
+        })
+        .collect();
+    let (_, summary) = daemon.finish();
+    let _ = lanes::check(&trace);
+    let found = match summary.total.recorded {
+        0 => Found::default(),
+        _ => Found::read(&trace),
+    };
+    assert_eq!(found.events, summary.total.recorded);
+    let mut totals = Totals::default();
+    totals.add("kills", victims.len() as u64);
+    totals.add("events checked", found.events);
+    let stages = victims.iter().map(|(step, account, stepped)| {
+        let stage = stage(event, account, *stepped, &summary, &found);
+        totals.add("unfinished", u64::from(stage == Stage::Unfinished));
+        (*step, stage)
+    });
+    let stages = stages.collect();
+    (totals, stages)
+}
+
+/// What is left of the event of an application that was killed; all events before it must be there.
+#[track_caller]
+fn stage(
+    event: SteppedEvent,
+    account: &Account,
+    stepped: Stepped,
+    summary: &Summary,
+    found: &Found,
+) -> Stage {
+    let [finished] = account.finished(1)[..] else {
+        unreachable!("one line was asked for");
+    };
+    let process = summary.of(stepped.pid);
+    let mut process = process.clone();
+    // Where there was no room the newest are lost, and counted.
+    let full = std::mem::take(&mut process.counts.lost.full);
+    let unfinished = unfinished_only(&process);
+    let line = found.line(stepped.pid, 0);
+    assert!(line.is_contiguous() && line.first == 0, "{line:?}");
+    assert_eq!(line.events, process.counts.recorded);
+    let complete = line.events + full;
+    assert!(complete >= finished, "{finished} finished: {process:#?}");
+    assert!(complete + unfinished <= event.before + 1, "{process:#?}");
+    match (complete - event.before, unfinished) {
+        (0, 0) => Stage::Nothing,
+        (0, 1) => Stage::Unfinished,
+        (1, 0) => Stage::Complete,
+        other => panic!("{other:?} of {event:?}: {process:#?}"),
+    }
+}
+
+/// Sends a signal at every `stride`-th instruction of an event, whose handler emits one, too.
+///
+/// # Panics
+/// One of them is missing, or there twice, or the program does not get on.
+#[track_caller]
+pub fn signal(random: &mut Random, steps: Steps, lane: Lane, signals: u64) -> Totals {
+    let event = SteppedEvent {
+        steps,
+        before: lane.before(random),
+        others: 0,
+    };
+    let length = event.length(lane);
+    let stride = (length / signals).max(1);
+    let chosen: Vec<_> = (random.within(0..stride)..length)
+        .step_by(stride as usize)
+        .collect();
+    let mut totals = Totals::default();
+    for batch in chosen.chunks(BATCH) {
+        let place = Place::new();
+        let daemon = daemon(&place, lane);
+        let trace = daemon.trace.clone();
+        let account = Account::create(place.dir(), "account");
+        let then = |&step: &u64| Then::Signal(step, Signal::USR1);
+        let stepped: Vec<_> = batch
+            .iter()
+            .map(|step| event.run_at(&place, &daemon, lane, &account, then(step)))
+            .collect();
+        let (_, summary) = daemon.finish();
+        let _ = lanes::check(&trace);
+        let found = Found::read(&trace);
+        for stepped in &stepped {
+            let process = summary.of(stepped.pid);
+            assert_eq!(process.problems, [""; 0]);
+            let (lost, emitted) = (process.counts.lost, process.counts.emitted);
+            assert_eq!(emitted, event.before + 2, "{process:#?}");
+            assert_eq!(lost.total(), lost.full, "{process:#?}");
+            if lane != Lane::Full {
+                let lines = [0, 1].map(|line| found.line(stepped.pid, line).events);
+                assert_eq!(lines, [event.before + 1, 1], "{process:#?}");
+            }
+        }
+        assert_eq!(found.events, summary.total.recorded);
+        totals.add("signals", stepped.len() as u64);
+        totals.add("events checked", found.events);
+    }
+    totals
+}
+
+/// Where the lane shall be full nobody waits for room; else everybody does, for the events before to be all there.
+fn daemon(place: &Place, lane: Lane) -> Daemon {
+    let mode = match lane {
+        Lane::Full => "--mode=discard",
+        _ => "--mode=block",
+    };
+    let size = format!("--sub-buffer-size={SUB_BUFFER}");
+    let number = format!("--sub-buffers={SUB_BUFFERS}");
+    let options = [mode, "--block-timeout=60s", &size, &number];
+    place.daemon("trace", &options)
+}
+
+impl SteppedEvent {
+    /// How many steps it takes.
+    #[track_caller]
+    fn length(self, lane: Lane) -> u64 {
+        let place = Place::new();
+        let daemon = daemon(&place, lane);
+        let account = Account::create(place.dir(), "account");
+        let stepped = self.run_at(&place, &daemon, lane, &account, Then::Count);
+        let _ = daemon.finish();
+        stepped.steps
+    }
+
+    #[track_caller]
+    fn run_at(
+        self,
+        place: &Place,
+        daemon: &Daemon,
+        lane: Lane,
+        account: &Account,
+        then: Then,
+    ) -> Stepped {
+        let stopped = lane == Lane::Full;
+        if stopped {
+            daemon.running.signal(Signal::STOP);
+        }
+        let stepped = self.run(place, account, then);
+        if stopped {
+            daemon.running.signal(Signal::CONT);
+        }
+        stepped
+    }
+}

@@ -1,0 +1,54 @@
+//! Every kind of death: what a test does to real processes, for as long as it is told.
+//!
+//! ```text
+//!   system/*.rs     a few rounds of each, in seconds; LANEWAY_STRESS=n times as many
+//!   bin/soak.rs     all of them in turns, for an hour
+//! ```
+//! A round does something terrible to traced programs or their consumer, and then holds what is in the traces against what
+//! the programs have written down (`account.rs`). It panics if that is not as it must be, and else adds up what it did.
+
+pub mod instants;
+pub mod kill;
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+use std::io::Write;
+
+/// What was done, and how much was looked at: numbers by name.
+#[derive(Clone, Debug, Default)]
+pub struct Totals(BTreeMap<&'static str, u64>);
+
+impl Totals {
+    /// Adds to one of them.
+    pub fn add(&mut self, name: &'static str, number: u64) {
+        *self.0.entry(name).or_default() += number;
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn of(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+
+    /// Adds another one's.
+    pub fn merge(&mut self, other: &Totals) {
+        for (name, number) in &other.0 {
+            self.add(name, *number);
+        }
+    }
+
+    /// Says them on standard error, not by `eprintln!`, which the test runner keeps to itself.
+    pub fn tell(&self, what: &str) {
+        let _ = writeln!(std::io::stderr(), "{what}: {self}");
+    }
+}
+
+impl Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (name, number)) in self.0.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{number} {name}")?;
+        }
+        Ok(())
+    }
+}
