@@ -177,6 +177,7 @@ fn hello(channel: ChannelConfig, kind: clock::ClockKind) -> Hello {
         lost_before_attach: 0,
         channel,
         ring: random_id(),
+        slot: ONLY_SLOT,
         resumed: false,
         buffer_file: None,
     }

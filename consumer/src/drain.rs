@@ -126,7 +126,7 @@ impl Drain {
             ring,
             schemas,
         } = application;
-        tidy(&mut hello);
+        tidy_hello(&mut hello);
         let events = read_schemas(schemas)?;
         let reader = BufferReader::map(&ring)?;
         let _ = ending.waker.set(reader.waker());
@@ -306,18 +306,19 @@ fn count(shared: &Shared, (bytes, events): (u64, u64)) {
 }
 
 /// Texts that go into every summary and every metadata are kept to a sensible length, and harmless to a terminal.
-fn tidy(hello: &mut Hello) {
-    let tidy = |text: &mut String, bytes| {
-        text.truncate(text.floor_char_boundary(bytes));
-        *text = text.replace(char::is_control, "\u{fffd}");
-    };
-    tidy(&mut hello.name, 255);
-    tidy(&mut hello.exe, 4096);
-    tidy(&mut hello.version, 64);
-    tidy(&mut hello.channel.name, 64);
+fn tidy_hello(hello: &mut Hello) {
+    hello.name = tidy(&hello.name, 255);
+    hello.exe = tidy(&hello.exe, 4096);
+    hello.version = tidy(&hello.version, 64);
+    hello.channel.name = tidy(&hello.channel.name, 64);
     if let Rseq::Off(reason) = &mut hello.rseq {
-        tidy(reason, 1024);
+        *reason = tidy(reason, 1024);
     }
+}
+
+/// A text of an application, as far as it can be shown to people.
+pub(crate) fn tidy(text: &str, bytes: usize) -> String {
+    text[..text.floor_char_boundary(bytes)].replace(char::is_control, "\u{fffd}")
 }
 
 /// Reads the event descriptions from a memory file that can change no more.

@@ -108,6 +108,17 @@ pub enum Error {
     #[error("laneway itself failed while it recorded an application: please report this as a bug")]
     Bug,
 
+    /// An application that would like to be recorded and cannot.
+    #[error("{name} ({pid}) cannot be recorded: {reason}")]
+    Unable {
+        /// Its process id as it sees it itself.
+        pid: u32,
+        /// Its short name.
+        name: String,
+        /// Why, in its own words.
+        reason: String,
+    },
+
     /// A message that does not belong where it came.
     #[error("an application sent a message out of turn: {message}")]
     OutOfTurn {

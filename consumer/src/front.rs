@@ -20,14 +20,13 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use laneway_control::message::MAX_FDS;
 use laneway_control::{Hello, ToApplication, ToConsumer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Error;
 use crate::client::{Client, State, admit};
 use crate::consumer::Shared;
-use crate::drain::{self, Application, Report};
+use crate::drain::{self, Application, Report, tidy};
 use crate::listen::Listener;
 use crate::summary::Summary;
 
@@ -205,12 +204,19 @@ impl Front {
                     self.refuse(id, &e);
                 }
             }
+            (ToConsumer::Unable { pid, name, reason }, State::Greeting) => {
+                let (name, reason) = (tidy(&name, 255), tidy(&reason, 1024));
+                self.refuse(id, &Error::Unable { pid, name, reason });
+            }
             (ToConsumer::Stopped, State::Recording(_)) => self.gone(id, None),
             (ToConsumer::Hello(_), _) => {
                 self.gone(id, Some(Error::OutOfTurn { message: "Hello" }));
             }
             (ToConsumer::Stopped, _) => {
                 self.gone(id, Some(Error::OutOfTurn { message: "Stopped" }));
+            }
+            (ToConsumer::Unable { .. }, _) => {
+                self.gone(id, Some(Error::OutOfTurn { message: "Unable" }));
             }
         }
     }
@@ -223,7 +229,7 @@ impl Front {
         }
         let client = self.clients.get_mut(&id).expect("it just spoke");
         let connection = client.connection.as_mut().expect("it just spoke");
-        let fds: [OwnedFd; MAX_FDS] = connection
+        let fds: [OwnedFd; 2] = connection
             .take_fds()
             .try_into()
             .map_err(|fds: Vec<OwnedFd>| Error::HelloFds { fds: fds.len() })?;

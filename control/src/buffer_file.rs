@@ -132,7 +132,7 @@ impl BufferFile {
         };
         match message {
             ToConsumer::Hello(hello) => Ok((hello, decode_schemas(rest)?)),
-            ToConsumer::Stopped => Err(Error::NotLaneway),
+            ToConsumer::Stopped | ToConsumer::Unable { .. } => Err(Error::NotLaneway),
         }
     }
 

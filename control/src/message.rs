@@ -6,6 +6,10 @@
 //!                                        ◀─────────  Accepted, or Rejected and the end
 //!   Hello + [schemas]                    ─────────▶                                         shared
 //!                                        ◀─────────  AcceptedShared + [ring, ids], or Rejected
+//!   Hello + [ring, schemas, ids]         ─────────▶                                         shared, resumed
+//!                                        ◀─────────  Accepted, or Rejected: it asks anew, for another ring
+//!   Unable, and the end                  ─────────▶                                         no ring can be made
+//!
 //!                                        ◀─────────  Trim, as often as it likes
 //!                                        ◀─────────  Stop
 //!   Stopped                              ─────────▶
@@ -35,23 +39,28 @@ pub const PROTOCOL: u32 = 2;
 pub const MAX_FRAME_BYTES: usize = 64 * 1024;
 
 /// The most file descriptors that come with a message; which, is written above.
-pub const MAX_FDS: usize = 2;
+pub const MAX_FDS: usize = 3;
 
 const MAGIC: &[u8; 8] = b"laneway\0";
 const OPENING_BYTES: usize = MAGIC.len() + 4;
 
 /// From an application to a consumer.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one or two in the life of an application"
-)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToConsumer {
-    /// Who it is; the first message. With it come the ring, unless it is shared, and the
-    /// [schemas](crate::encode_schemas), in this order.
+    /// Who it is; the first message. With it come the ring, unless it is shared and not yet known, the
+    /// [schemas](crate::encode_schemas), and where there is a shared ring the [event ids](crate::EventIds) in it.
     Hello(Hello),
     /// Every writer has left the ring: what is in it now is all.
     Stopped,
+    /// It would like to be recorded and cannot; the first message and the last.
+    Unable {
+        /// Its process id as it sees it itself.
+        pid: u32,
+        /// Its short name.
+        name: String,
+        /// A sentence for people.
+        reason: String,
+    },
 }
 
 /// From a consumer to an application.
@@ -96,8 +105,10 @@ pub struct Hello {
     pub lost_before_attach: u64,
     /// The set-up it found and made its ring by.
     pub channel: ChannelConfig,
-    /// The id in the ring's header, by which a new consumer knows what an earlier one recorded; zeroes if it is shared.
+    /// The id in the ring's header, by which a new consumer knows what an earlier one recorded; zeroes while there is none.
     pub ring: [u8; 16],
+    /// What the process writes into busy headers: 1 where it has the ring to itself, 0 while there is none.
+    pub slot: u16,
     /// Whether the ring was in use with an earlier consumer, which left without a `Stop`.
     pub resumed: bool,
     /// The ring's file, if it lies in the channel's [directory](ChannelConfig::directory).
@@ -108,9 +119,10 @@ impl Hello {
     /// How many file descriptors come with it.
     #[must_use]
     pub fn fds(&self) -> usize {
-        match self.channel.buffers {
-            Buffers::PerProcess => 2,
-            Buffers::Shared => 1,
+        match (self.channel.buffers, self.resumed) {
+            (Buffers::PerProcess, _) => 2,
+            (Buffers::Shared, false) => 1,
+            (Buffers::Shared, true) => 3,
         }
     }
 }
@@ -154,7 +166,9 @@ impl Message for ToApplication {}
 impl Message for ToConsumer {
     fn opening(&self) -> Vec<u8> {
         match self {
-            ToConsumer::Hello(_) => [&MAGIC[..], &PROTOCOL.to_le_bytes()].concat(),
+            ToConsumer::Hello(_) | ToConsumer::Unable { .. } => {
+                [&MAGIC[..], &PROTOCOL.to_le_bytes()].concat()
+            }
             ToConsumer::Stopped => Vec::new(),
         }
     }
@@ -281,6 +295,7 @@ pub(crate) mod tests {
             lost_before_attach: 0,
             channel: ChannelConfig::default(),
             ring: *b"0123456789abcdef",
+            slot: 1,
             resumed: true,
             buffer_file: None,
         }
@@ -309,7 +324,7 @@ pub(crate) mod tests {
         let hello = encode_frame(&ToConsumer::Hello(hello())).unwrap();
         #[rustfmt::skip]
         let expected: &[u8] = &[
-            88, 0, 0, 0,
+            89, 0, 0, 0,
             b'l', b'a', b'n', b'e', b'w', b'a', b'y', 0, 2, 0, 0, 0,
             0, // Hello
             251, 0x67, 0x12, // pid
@@ -332,12 +347,21 @@ pub(crate) mod tests {
             0, // directory
             b'0', b'1', b'2', b'3', b'4', b'5', b'6', b'7',
             b'8', b'9', b'a', b'b', b'c', b'd', b'e', b'f',
+            1, // slot
             1, // resumed
             0, // buffer_file
         ];
         assert_eq!(hello, expected);
         let stopped = encode_frame(&ToConsumer::Stopped).unwrap();
         assert_eq!(stopped, [1, 0, 0, 0, 1]);
+        let unable = ToConsumer::Unable {
+            pid: 7,
+            name: "ls".into(),
+            reason: "no room".into(),
+        };
+        let unable = encode_frame(&unable).unwrap();
+        let expected = b"\x19\0\0\0laneway\0\x02\0\0\0\x02\x07\x02ls\x07no room";
+        assert_eq!(unable, *expected);
         let accepted = encode_frame(&ToApplication::Accepted).unwrap();
         assert_eq!(accepted, [1, 0, 0, 0, 0]);
         let rejected = ToApplication::Rejected {

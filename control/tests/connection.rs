@@ -23,6 +23,7 @@ fn hello() -> ToConsumer {
         lost_before_attach: 0,
         channel: ChannelConfig::default(),
         ring: [7; 16],
+        slot: 1,
         resumed: false,
         buffer_file: None,
     })

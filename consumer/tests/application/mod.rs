@@ -127,6 +127,7 @@ pub(crate) fn hello(name: &str, channel: ChannelConfig) -> ToConsumer {
         lost_before_attach: 0,
         channel,
         ring: [0; 16],
+        slot: 1,
         resumed: false,
         buffer_file: None,
     })
