@@ -113,7 +113,8 @@ extern "C" fn forked() {
         was_attached |= channel.is_attached();
         channel.forget_in_child();
     }
-    FORKED.store(was_attached, Ordering::Relaxed);
+    // A child that was forked by one that has not emitted yet stands where its parent stood.
+    FORKED.fetch_or(was_attached, Ordering::Relaxed);
 }
 
 /// Keeps signals from a thread that is born while this lives: they are the program's.

@@ -1,6 +1,7 @@
 //! Threads that emit numbered events, and write down in an account what they have finished.
 //!
-//! Usage: `accountable ACCOUNT THREADS EVENTS`; 0 events are all there is time for, until the program is killed.
+//! Usage: `accountable ACCOUNT THREADS EVENTS [FIRST]`; 0 events are all there is time for, until the program is killed. The
+//! threads use the lines of the account from the first one on.
 
 #[path = "../programs/account.rs"]
 mod account;
@@ -16,9 +17,10 @@ fn main() {
     // SAFETY: it has no preconditions.
     unsafe { libc::alarm(600) };
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [file, threads, events] = &arguments[..] else {
-        panic!("usage: accountable ACCOUNT THREADS EVENTS");
+    let [file, threads, events, first @ ..] = &arguments[..] else {
+        panic!("usage: accountable ACCOUNT THREADS EVENTS [FIRST]");
     };
+    let first = first.first().map_or(0, |n| n.parse().expect("a number"));
     let account = Account::open(file);
     let threads: usize = threads.parse().expect("a number");
     let events = match events.parse().expect("a number") {
@@ -27,7 +29,7 @@ fn main() {
     };
     let threads: Vec<_> = (0..threads)
         .map(|thread| {
-            let line = account.line(thread);
+            let line = account.line(first + thread);
             line.belongs_to(std::process::id());
             thread::spawn(move || (0..events).for_each(|n| line.emit(n)))
         })

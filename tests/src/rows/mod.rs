@@ -7,7 +7,9 @@
 //! A round does something terrible to traced programs or their consumer, and then holds what is in the traces against what
 //! the programs have written down (`account.rs`). It panics if that is not as it must be, and else adds up what it did.
 
+pub mod family;
 pub mod instants;
+pub mod interrupt;
 pub mod kill;
 
 use std::collections::BTreeMap;
