@@ -1,10 +1,11 @@
 //! Fields as a tree of values, for whoever would rather have them all at once.
 //!
-//! Variants and optional fields are replaced by what they hold; the lengths and tags that other fields carry in front
+//! Variants and optional fields are replaced by what they hold, an option without fields (which is how TSDL says that an
+//! optional field is absent) by nothing; the lengths and tags that other fields carry in front
 //! of them (`_items_length`, `_who_tag`) are left out, as the values they belong to say the same.
 
 use super::visit::Visitor;
-use crate::model::{BitArray, Integer};
+use crate::model::{BitArray, Integer, Mapping};
 
 /// A decoded field.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +18,7 @@ pub enum Value {
     Signed(i64, Option<Box<str>>),
     /// A floating point number.
     Float(f64),
-    /// A truth value.
+    /// A truth value, see also [`Integer::is_truth`].
     Boolean(bool),
     /// Text: UTF-8 if the producer kept his word.
     Text(Vec<u8>),
@@ -49,6 +50,23 @@ pub fn is_helper(name: &str) -> bool {
     name.starts_with('_') && (name.ends_with("_length") || name.ends_with("_tag"))
 }
 
+impl Integer {
+    /// Whether it is a truth value: an enumeration of `false`, which is 0, and `true`, as TSDL has no other.
+    #[must_use]
+    pub fn is_truth(&self) -> bool {
+        let Some([no, yes]) = self.mappings.as_deref() else {
+            return false;
+        };
+        let has = |mapping: &Mapping, value| mapping.ranges.iter().any(|r| r.contains(value));
+        no.label == "false"
+            && yes.label == "true"
+            && has(no, 0)
+            && !has(no, 1)
+            && has(yes, 1)
+            && !has(yes, 0)
+    }
+}
+
 /// Builds a [`Value`] of the fields it is shown.
 #[derive(Default)]
 pub struct ValueBuilder {
@@ -59,7 +77,8 @@ pub struct ValueBuilder {
 enum Open {
     Structure(Vec<(Box<str>, Value)>, Box<str>),
     Array(Vec<Value>),
-    Option,
+    /// Whether it is one of several.
+    Option(bool),
 }
 
 impl ValueBuilder {
@@ -84,7 +103,7 @@ impl ValueBuilder {
             Some(Open::Array(elements)) => elements.push(value),
             Some(Open::Structure(..)) => {}
             // The option's place is taken by what it holds.
-            Some(Open::Option) => self.done = Some(value),
+            Some(Open::Option(_)) => self.done = Some(value),
         }
     }
 }
@@ -112,15 +131,16 @@ impl Visitor for ValueBuilder {
         self.open.push(Open::Array(Vec::new()));
     }
 
-    fn option(&mut self, _: Option<&str>) {
-        self.open.push(Open::Option);
+    fn option(&mut self, name: Option<&str>) {
+        self.open.push(Open::Option(name.is_some()));
     }
 
     fn end(&mut self) {
         let value = match self.open.pop() {
             Some(Open::Structure(members, _)) => Value::Structure(members),
             Some(Open::Array(elements)) => Value::Array(elements),
-            Some(Open::Option) => match self.done.take() {
+            Some(Open::Option(named)) => match self.done.take() {
+                Some(Value::Structure(members)) if named && members.is_empty() => Value::Nothing,
                 Some(value) => value,
                 None => return,
             },
@@ -134,6 +154,9 @@ impl Visitor for ValueBuilder {
     }
 
     fn unsigned(&mut self, value: u64, class: &Integer) {
+        if class.is_truth() {
+            return self.put(Value::Boolean(value != 0));
+        }
         let label = label(i128::from(value), class);
         self.put(Value::Unsigned(value, label));
     }

@@ -206,7 +206,8 @@ enum Open {
     Scope { mark: usize, hide: bool },
     Structure,
     Array { length: u64, mark: usize },
-    Option,
+    /// Whether it is one of several.
+    Option(bool),
 }
 
 impl Short<'_> {
@@ -245,8 +246,12 @@ impl Short<'_> {
 }
 
 impl Visitor for Short<'_> {
-    fn structure(&mut self, _: usize) {
-        if self.depth.is_empty() {
+    fn structure(&mut self, members: usize) {
+        if members == 0 && matches!(self.depth.last(), Some(Open::Option(true))) {
+            // This is how TSDL says that an optional field is absent.
+            self.out.push(b'-');
+            self.depth.push(Open::Option(false));
+        } else if self.depth.is_empty() {
             self.depth.push(Open::Scope {
                 mark: 0,
                 hide: false,
@@ -298,8 +303,8 @@ impl Visitor for Short<'_> {
         }
     }
 
-    fn option(&mut self, _: Option<&str>) {
-        self.depth.push(Open::Option);
+    fn option(&mut self, name: Option<&str>) {
+        self.depth.push(Open::Option(name.is_some()));
     }
 
     fn end(&mut self) {
