@@ -25,7 +25,7 @@ use laneway_control::{
     ToApplication, ToConsumer, encode_schemas, wait_readable,
 };
 use laneway_ringbuf::clock;
-use laneway_ringbuf::{Channel, ChannelSettings, Geometry, SharedMemory};
+use laneway_ringbuf::{Channel, ChannelSettings, Geometry, LaneChoice, SharedMemory};
 
 use crate::emit::{CHANNELS, WITH_THREAD_ID};
 use crate::{attach, blocking, fd_table, registry};
@@ -94,6 +94,7 @@ impl Session {
             clock: kind,
             slot: ONLY_SLOT,
             rseq: true,
+            lanes: LaneChoice::Cpu,
         };
         let lanes = laneway_rseq::possible_cpus();
         let geometry =

@@ -1,19 +1,18 @@
 //! Lanes for whoever has no restartable sequences: compare-and-swap alone.
 //!
 //! ```text
-//!  1 pin the sub-buffer of the position; has the position left it? start again
-//!  2 claim the header: 0 → busy            (somebody else's there? help, start again)
-//!  3 move the position past the record     (or find that a helper has)
-//!  4 unpin
+//!   inside a sub-buffer   1 claim the header: free for number n → busy
+//!                           (somebody else's there? help, start again)
+//!                         2 move the position past the record     (or find that a helper has)
+//!   on a boundary         fill the place with words "free for number n", or pass it over (`place.rs`)
 //! ```
-//! The header promise is kept by claiming the header itself: a record exists from
-//! the moment its header is there, and whoever finds a header at the lane's position
-//! moves the position past it. That needs memory that is zero where nobody has
-//! claimed: the consumer zeroes a sub-buffer before it releases it. And it needs that
-//! nobody claims in a sub-buffer that has gone round since he looked: that is what
-//! the pins are for. Whoever pinned a sub-buffer and then still saw the position in
-//! it keeps the consumer from zeroing it; whoever pins too late sees the position
-//! elsewhere.
+//! The header promise is kept by claiming the header itself: a record exists from the moment
+//! its header is there, and whoever finds a header at the lane's position moves the position
+//! past it. That needs memory that says where nobody has claimed yet. Zeroes would not do: a
+//! thread that sleeps between looking at the position and claiming may find the place gone
+//! round meanwhile, and zeroes in the middle of somebody else's payload. So the words of a free
+//! place are made of its number and of a random key of the buffer; who comes a lap late expects
+//! others than there are, and claims nothing.
 //!
 //! Nobody knows the clock of the record before his own, so every record is extended whose
 //! clock's upper half is not that of the sub-buffer's begin.
@@ -23,39 +22,38 @@
 
 use crate::channel::{Channel, User};
 use crate::clock;
+use crate::counter::Lap;
 use crate::header::Header;
 use crate::lane::Lane;
 use crate::layout::SubBuffer;
-use crate::reserve::NO_CPU;
-use crate::switch::{Step, Wish, has_room, record_at};
-use std::sync::atomic::Ordering;
+use crate::place::State;
+use crate::reserve::Home;
+use crate::room;
+use crate::switch::{Step, Wish, record_at};
+use std::sync::atomic::{Ordering, fence};
 
 impl Channel {
     /// One attempt on an atomic lane.
     pub(crate) fn step_atomic(&self, user: &User<'_>, lane: Lane<'_>, wish: Wish) -> Step {
-        let reserved = &lane.control().reserved;
         // SYNC(claim): Acquire pairs with the Release that moved the position here.
-        let position = reserved.load(Ordering::Acquire);
+        let position = lane.control().reserved.load(Ordering::Acquire);
         let start = lane.sub_buffer_start(position);
         if !position.is_multiple_of(8) {
             return Step::Full; // not a position of ours: the memory was tampered with
         }
-        // Before the pin, or threads that wait for room would keep it from being made.
-        if position == start && !has_room(lane, position) {
-            return Step::Full;
-        }
-        let Some(_pin) = Pin::new(lane, position) else {
-            return Step::Again;
-        };
         let sub_buffer = lane.sub_buffer(position);
         if position == start {
-            user.memory.header().set_active(self.lane_index(user, lane));
-            prepare(lane, position, sub_buffer, clock::now_ordered(self.clock()));
+            let number = lane.number(position);
+            if sub_buffer.state() != (State::Ready { number }) {
+                return self.prepare(user, lane, position);
+            }
+            begin_lap(lane, position);
         }
-        let found = Header::from_bits(lane.header_word(position).load(Ordering::Acquire));
+        let empty = empty_word(user.memory.key(), lane.number(position));
+        let found = lane.header_word(position).load(Ordering::Acquire);
         let boundary = start + lane.geometry().sub_buffer_bytes();
-        if found.bits() != 0 {
-            help(lane, position, found, boundary);
+        if found != empty {
+            help(lane, position, Header::from_bits(found), boundary);
             return Step::Again;
         }
         let now = clock::now_ordered(self.clock());
@@ -65,74 +63,126 @@ impl Channel {
             true => self.busy_header(bytes, extended),
             false => Header::padding(self.slot.load(Ordering::Relaxed)),
         };
-        if let Err(found) = claim(lane, position, header.at(now)) {
+        if let Err(found) = claim(lane, position, empty, header.at(now)) {
             help(lane, position, found, boundary);
             return Step::Again;
         }
         help(lane, position, header, boundary);
         if !fits {
             finish(sub_buffer, position - start, now);
-            self.commit_padding(user, lane, NO_CPU, position, boundary);
+            self.commit_padding(user, lane, Home::Nobody, position, boundary);
             return Step::Again;
         }
         if position + bytes as u64 == boundary {
             finish(sub_buffer, boundary - start, now);
         }
-        Step::Reserved(record_at(
-            lane,
-            NO_CPU,
-            position,
-            bytes,
-            extended.then_some(now),
-        ))
+        let clock = extended.then_some(now);
+        Step::Reserved(record_at(lane, Home::Nobody, position, bytes, clock))
     }
-}
 
-/// Keeps the sub-buffer of a position from being zeroed.
-struct Pin<'m>(&'m SubBuffer);
-
-impl<'m> Pin<'m> {
-    /// `None`: the position has left its sub-buffer.
-    fn new(lane: Lane<'m>, position: u64) -> Option<Self> {
-        let sub_buffer = lane.sub_buffer(position);
-        // SYNC(pin): SeqCst here and in `LaneReader::release`. Either our pin comes
-        // first and the consumer sees it, or the position left this sub-buffer before
-        // our second look at it.
-        sub_buffer.pins.fetch_add(1, Ordering::SeqCst);
-        let pin = Pin(sub_buffer);
-        let now = lane.control().reserved.load(Ordering::SeqCst);
-        (lane.sub_buffer_start(now) == lane.sub_buffer_start(position)).then_some(pin)
+    /// Makes the place of the boundary `position` ready for its number, or moves the position
+    /// past places that cannot be.
+    fn prepare(&self, user: &User<'_>, lane: Lane<'_>, position: u64) -> Step {
+        let slot = self.slot.load(Ordering::Relaxed);
+        if room::is_free(lane, position, self.overwrites()) {
+            let (sub_buffer, number) = (lane.sub_buffer(position), lane.number(position));
+            if sub_buffer.claim_place(number, slot) {
+                user.memory.header().set_active(self.lane_index(user, lane));
+                self.end_lap(lane, position);
+                fill(lane, position, empty_word(user.memory.key(), number));
+                let now = clock::now_ordered(self.clock());
+                sub_buffer.begin.store(now, Ordering::Relaxed);
+                sub_buffer.end.store(0, Ordering::Relaxed);
+                sub_buffer.content.store(0, Ordering::Relaxed);
+                sub_buffer.finish_place(number, slot);
+                return Step::Again;
+            }
+            if sub_buffer.state() == (State::Ready { number }) {
+                return Step::Again;
+            }
+        }
+        self.pass_over(lane, position)
     }
-}
 
-impl Drop for Pin<'_> {
-    fn drop(&mut self) {
-        self.0.pins.fetch_sub(1, Ordering::SeqCst);
+    /// Moves the lane's position from one boundary to the next whose place can be used.
+    fn pass_over(&self, lane: Lane<'_>, position: u64) -> Step {
+        let size = lane.geometry().sub_buffer_bytes();
+        let later = (1..lane.geometry().sub_buffers()).map(|ahead| position + ahead * size);
+        let usable = |&at: &u64| {
+            let idle = !matches!(
+                lane.sub_buffer(at).state(),
+                State::Filling { .. } | State::Passed { .. }
+            );
+            idle && room::is_free(lane, at, self.overwrites())
+        };
+        let Some(next) = later.clone().find(usable) else {
+            return Step::Full;
+        };
+        for passed in (position..next).step_by(size as usize) {
+            // Ready by now, perhaps: then it is to be opened.
+            if !lane.sub_buffer(passed).pass_place(lane.number(passed)) {
+                return Step::Again;
+            }
+        }
+        move_position(lane, position, next);
+        Step::Again
     }
-}
 
-/// Brings the counters to the lap of `position` and sets the begin, once; any number
-/// of threads may do so at the same time.
-fn prepare(lane: Lane<'_>, position: u64, sub_buffer: &SubBuffer, now: u64) {
-    let lap = lane.lap(position);
-    let _ = sub_buffer
-        .begin
-        .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
-    for counter in [&sub_buffer.local, &sub_buffer.remote] {
-        let found = counter.load(Ordering::Relaxed);
-        if found >> crate::counter::LAP_SHIFT != lap.bits() {
-            let _ =
-                counter.compare_exchange(found, lap.fresh(), Ordering::Relaxed, Ordering::Relaxed);
+    /// Takes the place of the boundary `position` off its last lap, before anything of that is
+    /// overwritten. Its remote counter is on the new one then; the local one is not before
+    /// `begin_lap`, so that a place which was filled and never opened can be told.
+    fn end_lap(&self, lane: Lane<'_>, position: u64) {
+        let overwritten = match lane.number(position) < lane.geometry().sub_buffers() {
+            true => 0,
+            false => room::records_to_lose(lane, position),
+        };
+        let remote = &lane.sub_buffer(position).remote;
+        remote.store(lane.lap(position).fresh(), Ordering::Release);
+        // SYNC(open): as in `Channel::open`.
+        fence(Ordering::Release);
+        if self.overwrites() {
+            let count = lane.control().lost.overwritten();
+            count.fetch_add(overwritten, Ordering::Relaxed);
         }
     }
 }
 
+/// Puts the place of the boundary `position`, which is ready, on its lap, once; any number of
+/// threads may do so at the same time.
+fn begin_lap(lane: Lane<'_>, position: u64) {
+    let lap = lane.lap(position);
+    let local = &lane.sub_buffer(position).local;
+    let found = local.load(Ordering::Relaxed);
+    if Lap::of_word(found) != lap {
+        // Laps only grow: a thread that comes late finds another word than it saw.
+        let _ = local.compare_exchange(found, lap.fresh(), Ordering::AcqRel, Ordering::Relaxed);
+    }
+}
+
+/// What stands in the words of a place that is free for `number`: no two numbers' are the same,
+/// and nobody writes it by chance.
+fn empty_word(key: u64, number: u64) -> u64 {
+    // The finalizer of splitmix64, a bijection.
+    let mut word = key ^ number;
+    word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ word >> 31
+}
+
+/// Writes `word` all over the sub-buffer that begins at `position`.
+fn fill(lane: Lane<'_>, position: u64, word: u64) {
+    for at in (0..lane.geometry().sub_buffer_bytes()).step_by(8) {
+        lane.header_word(position + at)
+            .store(word, Ordering::Relaxed);
+    }
+}
+
 /// Puts `header` where nobody has claimed yet, or says what is there.
-fn claim(lane: Lane<'_>, position: u64, header: Header) -> Result<(), Header> {
+fn claim(lane: Lane<'_>, position: u64, empty: u64, header: Header) -> Result<(), Header> {
     // SYNC(claim): AcqRel, so that whoever finds the header finds the sub-buffer
     // prepared, and we see what its finder did.
     lane.header_word(position)
-        .compare_exchange(0, header.bits(), Ordering::AcqRel, Ordering::Acquire)
+        .compare_exchange(empty, header.bits(), Ordering::AcqRel, Ordering::Acquire)
         .map(|_| ())
         .map_err(Header::from_bits)
 }
@@ -141,13 +191,17 @@ fn claim(lane: Lane<'_>, position: u64, header: Header) -> Result<(), Header> {
 fn help(lane: Lane<'_>, position: u64, header: Header, boundary: u64) {
     let end = match header.record_bytes() {
         0 => boundary,
-        bytes => position + bytes as u64,
+        bytes => boundary.min(position + bytes as u64),
     };
+    move_position(lane, position, end);
+}
+
+fn move_position(lane: Lane<'_>, position: u64, end: u64) {
     // SYNC(claim): Release, for the header.
     let _ = lane.control().reserved.compare_exchange(
         position,
         end,
-        Ordering::SeqCst,
+        Ordering::AcqRel,
         Ordering::Relaxed,
     );
 }
@@ -157,4 +211,17 @@ fn finish(sub_buffer: &SubBuffer, content: u64, now: u64) {
     sub_buffer.content.store(content, Ordering::Relaxed);
     // The count that follows releases both.
     sub_buffer.end.store(now, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_free_words_of_two_numbers_differ() {
+        let words: std::collections::HashSet<u64> =
+            (0..10_000).map(|number| empty_word(42, number)).collect();
+        assert_eq!(words.len(), 10_000);
+        assert_ne!(empty_word(42, 7), empty_word(43, 7));
+    }
 }

@@ -19,9 +19,10 @@
 
 use crate::Error;
 use crate::clock::ClockKind;
-use crate::lane::Lane;
+use crate::header::TOMBSTONE_ID;
 use crate::layout::LaneControl;
 use crate::memory::SharedMemory;
+use crate::quiet;
 use crossbeam_utils::CachePadded;
 use laneway_rseq::ring::{self, Head, Window};
 use laneway_rseq::{Barrier, Rseq};
@@ -40,6 +41,18 @@ pub enum WhenFull {
     Discard,
     /// Waits for room, but no longer than this for one event.
     Block(Duration),
+    /// Overwrites the oldest events, and counts them.
+    Overwrite,
+}
+
+/// To whom the lanes of a channel belong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneChoice {
+    /// To the CPUs.
+    Cpu,
+    /// To the concurrency ids of the process (`mm_cid`, Linux 6.3): as many lanes are used as
+    /// threads run at once. Where the kernel has none, to nobody: the atomic lanes are used.
+    Concurrency,
 }
 
 /// How a channel uses its buffer.
@@ -53,6 +66,8 @@ pub struct ChannelSettings {
     pub slot: u16,
     /// Whether to use restartable sequences where the machine has them.
     pub rseq: bool,
+    /// To whom the lanes belong.
+    pub lanes: LaneChoice,
 }
 
 /// A producer's end of a buffer; see the module's text.
@@ -65,15 +80,28 @@ pub struct Channel {
     pub(crate) sub_buffer_mask: AtomicU64,
     pub(crate) slot: AtomicU16,
     pub(crate) rseq: AtomicBool,
+    by_cid: AtomicBool,
+    overwrite: AtomicBool,
     clock: AtomicU8,
     /// Nanoseconds to wait for room; 0 to discard.
     block_ns: AtomicU64,
     /// Threads on a slow path; away from what every fast path reads.
-    users: CachePadded<AtomicU64>,
+    pub(crate) users: CachePadded<AtomicU64>,
+    /// The ids that came with the memory, or null. They stay as long as the memory is mapped.
+    ids: AtomicPtr<u16>,
+    ids_len: AtomicU32,
     /// The memory, or null.
-    memory: AtomicPtr<SharedMemory>,
+    pub(crate) attached: AtomicPtr<Attached>,
     /// The memory after step 1 of a detach that has not come to its end.
-    retired: Mutex<Option<Box<SharedMemory>>>,
+    pub(crate) retired: Mutex<Option<Box<Attached>>>,
+}
+
+/// What a channel is attached to.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    pub(crate) memory: SharedMemory,
+    /// The ids of this process' events in memory that it shares with others; else none.
+    _ids: Option<Box<[u16]>>,
 }
 
 // The offsets that the sequences of laneway-rseq were written for.
@@ -98,10 +126,14 @@ impl Channel {
             sub_buffer_mask: AtomicU64::new(0),
             slot: AtomicU16::new(0),
             rseq: AtomicBool::new(false),
+            by_cid: AtomicBool::new(false),
+            overwrite: AtomicBool::new(false),
             clock: AtomicU8::new(0),
             block_ns: AtomicU64::new(0),
             users: CachePadded::new(AtomicU64::new(0)),
-            memory: AtomicPtr::new(ptr::null_mut()),
+            ids: AtomicPtr::new(ptr::null_mut()),
+            ids_len: AtomicU32::new(0),
+            attached: AtomicPtr::new(ptr::null_mut()),
             retired: Mutex::new(None),
         }
     }
@@ -114,11 +146,38 @@ impl Channel {
     /// # Errors
     /// [`Error::Attached`] if there is memory already, or still.
     pub fn attach(&self, memory: SharedMemory, settings: ChannelSettings) -> Result<(), Error> {
+        self.attach_to(memory, None, settings)
+    }
+
+    /// Begins to use `memory` that other processes write to as well.
+    ///
+    /// They agree on the ids of events: `ids` are those of this process' events, which it
+    /// numbers for itself ([`Channel::record_by_table`]). An event without an id is recorded
+    /// as [`PADDING_ID`](crate::PADDING_ID) minus 1, which readers pass over.
+    ///
+    /// # Errors
+    /// As [`Channel::attach`].
+    pub fn attach_shared(
+        &self,
+        memory: SharedMemory,
+        ids: Box<[u16]>,
+        settings: ChannelSettings,
+    ) -> Result<(), Error> {
+        self.attach_to(memory, Some(ids), settings)
+    }
+
+    fn attach_to(
+        &self,
+        memory: SharedMemory,
+        ids: Option<Box<[u16]>>,
+        settings: ChannelSettings,
+    ) -> Result<(), Error> {
         let retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
-        if retired.is_some() || !self.memory.load(Ordering::Acquire).is_null() {
+        if retired.is_some() || self.is_attached() {
             return Err(Error::Attached);
         }
         let geometry = memory.geometry();
+        let by_cid = settings.lanes == LaneChoice::Concurrency;
         let rseq = settings.rseq && Rseq::get().process().is_ok() && Barrier::register().is_ok();
         self.sub_buffer_shift
             .store(geometry.sub_buffer_shift(), Ordering::Relaxed);
@@ -126,6 +185,7 @@ impl Channel {
         self.sub_buffer_mask.store(mask, Ordering::Relaxed);
         self.slot.store(settings.slot, Ordering::Relaxed);
         self.rseq.store(rseq, Ordering::Relaxed);
+        self.by_cid.store(by_cid, Ordering::Relaxed);
         self.clock.store(settings.clock as u8, Ordering::Relaxed);
         self.set_when_full(settings.when_full);
         self.window.prepare(
@@ -135,15 +195,34 @@ impl Channel {
             geometry.sub_buffer_bytes(),
             geometry.lane_bytes(),
         );
+        let first_id = ids
+            .as_deref()
+            .map_or(ptr::null_mut(), |ids| ids.as_ptr().cast_mut());
+        let ids_len = ids.as_deref().map_or(0, <[u16]>::len);
+        self.ids_len.store(ids_len as u32, Ordering::Relaxed);
+        self.ids.store(first_id, Ordering::Relaxed);
+        let attached = Box::new(Attached { memory, _ids: ids });
         // SYNC(attach): pairs with the loads in `enter` and in the reserve sequence.
-        self.memory
-            .store(Box::into_raw(Box::new(memory)), Ordering::SeqCst);
-        if rseq && settings.clock == ClockKind::Tsc {
-            // SAFETY: the lanes are mapped until `detach` has closed the window and ended
-            // all sequences; nothing but sequences writes their heads.
-            unsafe { self.window.open(geometry.lanes()) };
-        }
+        self.attached
+            .store(Box::into_raw(attached), Ordering::SeqCst);
+        self.open_window(geometry.lanes());
         Ok(())
+    }
+
+    /// Lets sequences in, where they can be used.
+    pub(crate) fn open_window(&self, lanes: u32) {
+        if !self.rseq.load(Ordering::Relaxed) || self.clock() != ClockKind::Tsc {
+            return;
+        }
+        // SAFETY: the lanes are mapped until `detach` has closed the window and ended all
+        // sequences; nothing but sequences, of one kind, writes their heads. Concurrency ids
+        // are chosen only for memory of this process alone.
+        unsafe {
+            match self.by_cid() {
+                true => self.window.open_by_cid(lanes),
+                false => self.window.open(lanes),
+            }
+        }
     }
 
     /// Stops using the memory and unmaps it once no thread can touch it any more,
@@ -155,13 +234,13 @@ impl Channel {
     pub fn detach(&self, limit: Duration) -> bool {
         let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         self.window.close();
-        let memory = self.memory.swap(ptr::null_mut(), Ordering::SeqCst);
-        if !memory.is_null() {
-            // SAFETY: the pointer came from `Box::into_raw` in `attach`, and the swap
+        let attached = self.attached.swap(ptr::null_mut(), Ordering::SeqCst);
+        if !attached.is_null() {
+            // SAFETY: the pointer came from `Box::into_raw` in `attach_to`, and the swap
             // took it out for good.
-            *retired = Some(unsafe { Box::from_raw(memory) });
+            *retired = Some(unsafe { Box::from_raw(attached) });
         }
-        let Some(memory) = retired.as_deref() else {
+        let Some(Attached { memory, .. }) = retired.as_deref() else {
             return true;
         };
         if self.rseq.load(Ordering::Relaxed) && end_sequences().is_err() {
@@ -169,29 +248,40 @@ impl Channel {
         }
         memory.header().doorbell.wake_producers();
         let deadline = Instant::now() + limit;
-        while self.users.load(Ordering::SeqCst) != 0 || !is_quiet(memory) {
+        while self.users.load(Ordering::SeqCst) != 0 || !quiet::is_quiet(memory) {
             if Instant::now() >= deadline {
                 return false;
             }
             std::thread::sleep(Duration::from_micros(100));
         }
-        *retired = None;
+        self.ids.store(ptr::null_mut(), Ordering::Relaxed);
+        let buried = memory.header().burials.load(Ordering::Relaxed) != 0;
+        if let Some(attached) = retired.take()
+            && buried
+        {
+            // What the consumer declared done on behalf of a dead process says nothing about
+            // our own threads: one may be about to count. It finds private memory.
+            attached.memory.forget();
+            Box::leak(attached);
+        }
         true
     }
 
     /// Changes what happens from now on when no sub-buffer is free.
     pub fn set_when_full(&self, when_full: WhenFull) {
         let block_ns = match when_full {
-            WhenFull::Discard => 0,
+            WhenFull::Discard | WhenFull::Overwrite => 0,
             WhenFull::Block(limit) => limit.as_nanos().clamp(1, u64::MAX.into()) as u64,
         };
         self.block_ns.store(block_ns, Ordering::Relaxed);
+        let overwrite = when_full == WhenFull::Overwrite;
+        self.overwrite.store(overwrite, Ordering::Relaxed);
     }
 
     /// From now on loses events instead of waiting for room, also those that wait now:
     /// the consumer is gone.
     pub fn stop_blocking(&self) {
-        self.set_when_full(WhenFull::Discard);
+        self.block_ns.store(0, Ordering::Relaxed);
         if let Some(user) = self.enter() {
             user.memory.header().doorbell.wake_producers();
         }
@@ -203,23 +293,49 @@ impl Channel {
     /// thread that the child has may have been in the middle of an event.
     pub fn forget_in_child(&self) {
         self.window.close();
-        let memory = self.memory.swap(ptr::null_mut(), Ordering::SeqCst);
-        if !memory.is_null() {
+        let attached = self.attached.swap(ptr::null_mut(), Ordering::SeqCst);
+        if !attached.is_null() {
             // SAFETY: the swap made us its owner; it is leaked, not dropped.
-            let memory: &'static SharedMemory = unsafe { &*memory };
-            memory.forget_in_child();
+            let attached: &'static Attached = unsafe { &*attached };
+            attached.memory.forget();
         }
         if let Ok(mut retired) = self.retired.try_lock()
-            && let Some(memory) = retired.take()
+            && let Some(attached) = retired.take()
         {
-            Box::leak(memory).forget_in_child();
+            Box::leak(attached).memory.forget();
         }
         self.users.store(0, Ordering::SeqCst);
     }
 
     /// Whether there is memory to write to.
     pub fn is_attached(&self) -> bool {
-        !self.memory.load(Ordering::Relaxed).is_null()
+        !self.attached.load(Ordering::Relaxed).is_null()
+    }
+
+    pub(crate) fn by_cid(&self) -> bool {
+        self.by_cid.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn overwrites(&self) -> bool {
+        self.overwrite.load(Ordering::Relaxed)
+    }
+
+    /// The id of this process' event number `event`.
+    ///
+    /// # Safety
+    /// The caller has reserved a record and not counted it: until then, what came with the
+    /// memory stays.
+    #[inline(always)]
+    pub(crate) unsafe fn event_id(&self, event: u16) -> u16 {
+        let ids = self.ids.load(Ordering::Relaxed);
+        if ids.is_null() {
+            return event;
+        }
+        match u32::from(event) < self.ids_len.load(Ordering::Relaxed) {
+            // SAFETY: that many ids lie there, as long as the caller's record is not counted.
+            true => unsafe { *ids.add(usize::from(event)) },
+            false => TOMBSTONE_ID,
+        }
     }
 
     pub(crate) fn clock(&self) -> ClockKind {
@@ -238,14 +354,14 @@ impl Channel {
         // SYNC(users): SeqCst here and in `detach`: either the add comes first and
         // `detach` waits for us, or its swap does and we see null.
         self.users.fetch_add(1, Ordering::SeqCst);
-        let memory = self.memory.load(Ordering::SeqCst);
-        if memory.is_null() {
+        let attached = self.attached.load(Ordering::SeqCst);
+        if attached.is_null() {
             self.users.fetch_sub(1, Ordering::SeqCst);
             return None;
         }
-        // SAFETY: `detach` frees the memory only when `users` is 0, and we are one
-        // until the `User` is dropped.
-        let memory = unsafe { &*memory };
+        // SAFETY: `detach` frees it only when `users` is 0, and we are one until the `User` is
+        // dropped.
+        let Attached { memory, .. } = unsafe { &*attached };
         Some(User {
             channel: self,
             memory,
@@ -271,37 +387,11 @@ impl Drop for User<'_> {
 }
 
 /// Waits until no sequence is under way that saw an open window.
-fn end_sequences() -> Result<(), laneway_rseq::NoBarrier> {
+pub(crate) fn end_sequences() -> Result<(), laneway_rseq::NoBarrier> {
     Barrier::register()?.restart_all()
 }
 
 fn errno() -> i32 {
     // SAFETY: the location is this thread's own.
     unsafe { *libc::__errno_location() }
-}
-
-/// Whether every byte reserved in any lane of `memory` is counted.
-fn is_quiet(memory: &SharedMemory) -> bool {
-    let lanes = memory.geometry().lanes() * 2;
-    (0..lanes)
-        .filter(|&index| memory.header().is_active(index))
-        .all(|index| lane_is_quiet(memory.lane(index)))
-}
-
-fn lane_is_quiet(lane: Lane<'_>) -> bool {
-    let reserved = lane.control().reserved.load(Ordering::Acquire);
-    let sub_buffer_bytes = lane.geometry().sub_buffer_bytes();
-    let oldest = reserved.saturating_sub(lane.geometry().lane_bytes());
-    let mut start = oldest.next_multiple_of(sub_buffer_bytes);
-    while start < reserved {
-        let due = sub_buffer_bytes.min(reserved - start);
-        if lane
-            .committed(start)
-            .is_some_and(|committed| committed.bytes < due)
-        {
-            return false;
-        }
-        start += sub_buffer_bytes;
-    }
-    true
 }

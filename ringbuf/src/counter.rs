@@ -38,6 +38,16 @@ impl Lap {
         Lap(number & LAP_MASK)
     }
 
+    /// The lap that a counter's word carries.
+    pub(crate) fn of_word(word: u64) -> Self {
+        Lap(word >> LAP_SHIFT)
+    }
+
+    /// The number whose lap this is, of those that are at most `most`.
+    pub(crate) fn number(self, most: u64) -> Option<u64> {
+        most.checked_sub(most.wrapping_sub(self.0) & LAP_MASK)
+    }
+
     #[inline(always)]
     pub(crate) fn bits(self) -> u64 {
         self.0
@@ -76,9 +86,14 @@ pub(crate) fn sum(local: &AtomicU64, remote: &AtomicU64, lap: Lap) -> Option<Com
             return None;
         }
         sum.bytes += (word & FIELD) * 8;
-        sum.records += word >> WORDS_BITS & FIELD;
+        sum.records += records(word);
     }
     Some(sum)
+}
+
+/// Records in a counter, whatever its lap.
+pub(crate) fn records(word: u64) -> u64 {
+    word >> WORDS_BITS & FIELD
 }
 
 /// Adds `delta` to `counter` if it is still on `lap`; says whether it was.
@@ -111,6 +126,15 @@ mod tests {
         let remote = AtomicU64::new(now.fresh());
         assert!(!add_remote(&remote, Lap::of(10), delta(64, 1)));
         assert_eq!(remote.into_inner(), now.fresh());
+    }
+
+    #[test]
+    fn a_lap_tells_its_number_to_whoever_knows_roughly_where_the_lane_is() {
+        assert_eq!(Lap::of(7).number(9), Some(7));
+        assert_eq!(Lap::of(9).number(9), Some(9));
+        assert_eq!(Lap::of(11).number(9), None);
+        let far = (5 << 24) + 3;
+        assert_eq!(Lap::of(far - 100).number(far), Some(far - 100));
     }
 
     #[test]

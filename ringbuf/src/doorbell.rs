@@ -6,7 +6,7 @@
 //!    consumer_sleeps? ── wake ──────▶      look again; still nothing: wait(rings)
 //!
 //!  consumer releases a sub-buffer        producer finds the lane full
-//!    consumed += size, full fence          waiting += 1, full fence
+//!    place free, full fence               waiting += 1, full fence
 //!    waiting? ────────── wake ──────▶      look again; still full: wait(room)
 //! ```
 //! Each side announces itself before it looks once more, and the other side looks
@@ -49,6 +49,12 @@ impl Doorbell {
             futex_wait(&self.rings, rings, limit);
         }
         self.consumer_sleeps.store(0, Ordering::Relaxed);
+    }
+
+    /// Sleeps until somebody wakes the consumer or `limit` has passed; producers do not ring.
+    pub(crate) fn nap(&self, limit: Duration) {
+        let rings = self.rings.load(Ordering::Relaxed);
+        futex_wait(&self.rings, rings, limit);
     }
 
     /// Tells waiting producers that a sub-buffer was released.

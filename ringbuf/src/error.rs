@@ -47,3 +47,14 @@ pub enum Error {
     #[error("the channel is attached to a buffer already: detach it first")]
     Attached,
 }
+
+impl Error {
+    /// What a failed system call on a memory file of `bytes` bytes is.
+    pub(crate) fn memory(what: &'static str, bytes: u64) -> impl Fn(io::Error) -> Error {
+        move |source| Error::Memory {
+            what,
+            bytes,
+            source,
+        }
+    }
+}

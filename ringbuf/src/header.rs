@@ -38,8 +38,11 @@ const ID_SHIFT: u32 = 48;
 const EXTENDED: u64 = 1 << 46;
 const BUSY: u64 = 1 << 47;
 
-/// The event id of a padding record.
+/// The event id of a padding record; with [`TOMBSTONE_ID`], the two that are no event's.
 pub const PADDING_ID: u16 = u16::MAX;
+
+/// The event id of a record whose process died before it published: nobody reads it.
+pub const TOMBSTONE_ID: u16 = PADDING_ID - 1;
 
 /// A record header, decoded from a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +121,13 @@ pub(crate) fn publish(half: &AtomicU32, bytes: usize, event: u16, extended: bool
     // SYNC(publish): pairs with the Acquire load in `Records::peek`; whoever
     // sees busy cleared sees the record's bytes.
     half.store(header, Ordering::Release);
+}
+
+/// Makes a busy record, whose header is `header`, one that was never written.
+pub(crate) fn bury(half: &AtomicU32, header: Header) {
+    let (bytes, extended) = (header.record_bytes(), header.is_extended());
+    let id = if bytes == 0 { PADDING_ID } else { TOMBSTONE_ID };
+    publish(half, bytes, id, extended);
 }
 
 /// Bytes of a record that holds `content` bytes after its header.

@@ -1,13 +1,16 @@
 //! One lane as both sides see it: control block, sub-buffers, data.
 //!
 //! ```text
-//!   consumed ▼                reserved ▼
+//!                            reserved ▼
 //!   ┌──────────┬──────────┬──────────────┬──────────┐
 //!   │ readable │ readable │ being filled │   free   │
 //!   └──────────┴──────────┴──────────────┴──────────┘
 //! ```
-//! Invariant: `consumed <= reserved <= consumed + lane size`, and a sub-buffer is
-//! opened for a lap only after its last lap was released.
+//! A sub-buffer has a *number*, position / size, and lies in the *place* number mod places.
+//! Its descriptor speaks of one lap of the place at a time.
+//!
+//! Invariant: a place is on the lap of a number only if that number was opened, or is about
+//! to be by whoever stands on its boundary.
 
 use crate::counter::{self, Committed, Lap};
 use crate::header::Header;
@@ -62,8 +65,36 @@ impl<'m> Lane<'m> {
         unsafe { sub_buffer(self.data.as_ptr(), index) }
     }
 
+    /// The number of the sub-buffer in which `position` lies.
+    pub(crate) fn number(self, position: u64) -> u64 {
+        position >> self.geometry.sub_buffer_shift()
+    }
+
     pub(crate) fn lap(self, position: u64) -> Lap {
-        Lap::of(position >> self.geometry.sub_buffer_shift())
+        Lap::of(self.number(position))
+    }
+
+    /// Whether the place of `position` is on the lap of `position`.
+    pub(crate) fn is_on_lap(self, position: u64) -> bool {
+        self.lap_now(position) == Some(self.lap(position))
+    }
+
+    /// The lap that the place of `position` is on, unless it is between two.
+    fn lap_now(self, position: u64) -> Option<Lap> {
+        let sub_buffer = self.sub_buffer(position);
+        // SYNC(open): Acquire, for what belongs to the lap; pairs with the commit of an open.
+        let local = Lap::of_word(sub_buffer.local.load(Ordering::Acquire));
+        let remote = Lap::of_word(sub_buffer.remote.load(Ordering::Acquire));
+        (local == remote).then_some(local)
+    }
+
+    /// Where the sub-buffer begins that is in place `index` now, if there is one, in a lane
+    /// whose position is `reserved`.
+    pub(crate) fn in_place(self, index: u64, reserved: u64) -> Option<u64> {
+        let newest = self.number(reserved.checked_sub(1)?);
+        let shift = self.geometry.sub_buffer_shift();
+        let number = self.lap_now(index << shift)?.number(newest)?;
+        (number % self.geometry.sub_buffers == index).then_some(number << shift)
     }
 
     /// Position of the first byte of the sub-buffer in which `position` lies.
@@ -112,7 +143,7 @@ impl<'m> Lane<'m> {
     /// Bytes of records in the sub-buffer at `start`, which the lane's position has
     /// left; `None` if it was filled to its end and nobody has closed it yet.
     ///
-    /// A close that was interrupted leaves a content that speaks of a position where
+    /// Meant for a place that is on the lap of `start`. A close that was interrupted leaves a content that speaks of a position where
     /// meanwhile a record stands; only a real close has its padding there.
     pub(crate) fn closed_content(self, start: u64) -> Option<u64> {
         // SYNC(close): pairs with the commit of `Channel::close_full`.
@@ -163,6 +194,8 @@ pub struct Lost {
     pub too_large: u64,
     /// Waited for room in vain.
     pub timed_out: u64,
+    /// Recorded, and overwritten by newer ones before anybody read them.
+    pub overwritten: u64,
     /// Reserved by a writer that died before it published: found by the reader.
     pub unfinished: u64,
 }
@@ -173,6 +206,7 @@ impl Lost {
         self.full
             .wrapping_add(self.too_large)
             .wrapping_add(self.timed_out)
+            .wrapping_add(self.overwritten)
             .wrapping_add(self.unfinished)
     }
 }
@@ -187,11 +221,17 @@ impl LostCells {
         cell.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The count of overwritten records that holds.
+    pub(crate) fn overwritten(&self) -> &AtomicU64 {
+        &self.overwritten[(self.counted.load(Ordering::Acquire) & 1) as usize]
+    }
+
     pub(crate) fn read(&self) -> Lost {
         Lost {
             full: self.full.load(Ordering::Relaxed),
             too_large: self.too_large.load(Ordering::Relaxed),
             timed_out: self.timed_out.load(Ordering::Relaxed),
+            overwritten: self.overwritten().load(Ordering::Relaxed),
             unfinished: 0,
         }
     }

@@ -25,7 +25,7 @@ use crate::counter::MAX_SUB_BUFFER_BYTES;
 use std::mem::size_of;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"laneway1");
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"laneway2");
 pub(crate) const PAGE: u64 = 4096;
 
 /// The most lanes of each kind a buffer can have.
@@ -123,7 +123,13 @@ pub(crate) struct BufferHeader {
     pub(crate) lanes: AtomicU32,
     pub(crate) sub_buffers: AtomicU32,
     pub(crate) sub_buffer_bytes: AtomicU64,
-    _line: [u64; 5],
+    /// Who this buffer is, all over the world.
+    pub(crate) id: [AtomicU64; 2],
+    /// What the free words of its atomic lanes are made of (`atomic_lane.rs`).
+    pub(crate) key: AtomicU64,
+    /// Processes whose records the consumer has buried.
+    pub(crate) burials: AtomicU64,
+    _line: u64,
     pub(crate) doorbell: Doorbell,
     pub(crate) active: [AtomicU64; ACTIVE_WORDS],
 }
@@ -169,8 +175,8 @@ pub(crate) struct LaneControl {
     /// Upper half of the clock of the last record that tells it (`switch.rs`).
     pub(crate) epoch: AtomicU64,
     _line: [u64; 6],
-    /// Position up to which sub-buffers were released: written by the consumer.
-    pub(crate) consumed: AtomicU64,
+    /// Position behind what was delivered in order: written by the consumer, for its successor.
+    pub(crate) delivered: AtomicU64,
     _line2: [u64; 7],
     pub(crate) lost: LostCells,
 }
@@ -183,6 +189,11 @@ pub(crate) struct LostCells {
     pub(crate) timed_out: AtomicU64,
     /// Commits that went to a remote counter; no loss, but of the same kind.
     pub(crate) remote_commits: AtomicU64,
+    /// Recorded, and overwritten by newer ones: the one that `counted` chooses.
+    pub(crate) overwritten: [AtomicU64; 2],
+    /// The number of the last sub-buffer whose opening was counted there, times 2, plus which of
+    /// the two holds the count; always 0 in atomic lanes.
+    pub(crate) counted: AtomicU64,
 }
 
 /// What is known about one sub-buffer on its present lap.
@@ -198,8 +209,13 @@ pub(crate) struct SubBuffer {
     pub(crate) end: AtomicU64,
     /// Bytes of records, without the padding behind them; see `Lane::closed_content`.
     pub(crate) content: AtomicU64,
-    /// Writers of an atomic lane that may claim a header in it right now.
-    pub(crate) pins: AtomicU64,
+    /// The lap that the consumer has done with, and how many records it knows of (`room.rs`).
+    pub(crate) free: AtomicU64,
+    /// Who prepares it for which number, in an atomic lane (`place.rs`).
+    pub(crate) state: AtomicU64,
+    /// Lap and bytes up to which the consumer has read it; in overwrite mode, not 0 while a reader
+    /// copies it.
+    pub(crate) taken: AtomicU64,
 }
 
 #[cfg(test)]
@@ -247,7 +263,7 @@ mod tests {
     #[test]
     fn what_two_cpus_write_is_never_on_one_cache_line() {
         assert!(size_of::<BufferHeader>() as u64 <= PAGE);
-        assert_eq!(offset_of!(LaneControl, consumed) % 64, 0);
+        assert_eq!(offset_of!(LaneControl, delivered) % 64, 0);
         assert_eq!(offset_of!(LaneControl, lost) % 64, 0);
         assert_eq!(size_of::<SubBuffer>(), 64);
     }

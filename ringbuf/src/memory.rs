@@ -10,12 +10,17 @@
 
 use crate::Error;
 use crate::lane::Lane;
-use crate::layout::{BufferHeader, Geometry, MAGIC};
-use std::fs::File;
+use crate::layout::{BufferHeader, Geometry, MAGIC, PAGE};
+use std::fs::{File, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 const SEALS: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
 
@@ -24,6 +29,9 @@ const SEALS: i32 = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
 pub struct SharedMemory {
     base: NonNull<u8>,
     geometry: Geometry,
+    /// Copies of what the header said when it was checked.
+    id: [u8; 16],
+    key: u64,
 }
 
 // SAFETY: the mapping is plain memory of which only atomics and raw copies are
@@ -41,22 +49,44 @@ impl SharedMemory {
     /// [`Error::Memory`] where the kernel refuses the file or the mapping.
     pub fn create(geometry: Geometry) -> Result<(OwnedFd, Self), Error> {
         let bytes = geometry.buffer_bytes();
-        let fail = |what| {
-            move |source| Error::Memory {
-                what,
-                bytes,
-                source,
-            }
-        };
-        let fd = memfd().map_err(fail("create a memory file"))?;
-        let file = File::from(fd);
-        file.set_len(bytes).map_err(fail("size a memory file"))?;
-        let fd = OwnedFd::from(file);
+        let fail = Error::memory("create a memory file", bytes);
+        let (fd, memory) = Self::create_in(memfd().map_err(fail)?, geometry)?;
         // SAFETY: fcntl on a descriptor we own, with an integer argument.
         if unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, SEALS) } < 0 {
-            return Err(fail("seal a memory file")(io::Error::last_os_error()));
+            let fail = Error::memory("seal a memory file", bytes);
+            return Err(fail(io::Error::last_os_error()));
         }
-        let memory = Self::map(&fd, geometry)?;
+        Ok((fd, memory))
+    }
+
+    /// Makes a buffer in a file at `path`, which must not exist: on a tmpfs, or every event
+    /// costs the disk. What is in it survives all processes that use it.
+    ///
+    /// Such a file cannot be sealed: whoever may write to it can make it shorter, and thereby
+    /// end every process that has it mapped.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where the kernel refuses the file or the mapping.
+    pub fn create_file(path: &Path, geometry: Geometry) -> Result<(OwnedFd, Self), Error> {
+        let fail = Error::memory("create a buffer file", geometry.buffer_bytes());
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(fail)?;
+        Self::create_in(file.into(), geometry)
+    }
+
+    fn create_in(fd: OwnedFd, geometry: Geometry) -> Result<(OwnedFd, Self), Error> {
+        let file = File::from(fd);
+        file.set_len(geometry.buffer_bytes())
+            .map_err(Error::memory("size a memory file", geometry.buffer_bytes()))?;
+        let fd = OwnedFd::from(file);
+        let [id, key] = [random(), random()];
+        let key = key as u64;
+        let memory = Self::map(&fd, geometry, id.to_ne_bytes(), key)?;
         let header = memory.header();
         header.lanes.store(geometry.lanes, Ordering::Relaxed);
         header
@@ -65,6 +95,11 @@ impl SharedMemory {
         header
             .sub_buffer_bytes
             .store(geometry.sub_buffer_bytes, Ordering::Relaxed);
+        for (word, half) in header.id.iter().zip(memory.id.chunks_exact(8)) {
+            let half = u64::from_ne_bytes(half.try_into().expect("8 bytes"));
+            word.store(half, Ordering::Relaxed);
+        }
+        header.key.store(key, Ordering::Relaxed);
         header.magic.store(MAGIC, Ordering::Release);
         Ok((fd, memory))
     }
@@ -80,17 +115,74 @@ impl SharedMemory {
         if seals < 0 || seals & SEALS != SEALS {
             return Err(Error::NotSealed(seals.max(0)));
         }
+        Self::open_unsealed(fd)
+    }
+
+    /// The same for a buffer in a file: see [`SharedMemory::create_file`] for what that trusts
+    /// whoever may write to the file with.
+    ///
+    /// # Errors
+    /// As [`SharedMemory::open`], but for the seals.
+    pub fn open_unsealed(fd: &OwnedFd) -> Result<Self, Error> {
         let actual = file_bytes(fd)?;
         // The header is read with pread, so nothing is mapped on trust.
-        let geometry = read_geometry(fd)?;
-        let needed = geometry.buffer_bytes();
+        let header = ReadHeader::read(fd)?;
+        let needed = header.geometry.buffer_bytes();
         if actual != needed {
             return Err(Error::WrongSize { actual, needed });
         }
-        Self::map(fd, geometry)
+        Self::map(fd, header.geometry, header.id, header.key)
     }
 
-    fn map(fd: &OwnedFd, geometry: Geometry) -> Result<Self, Error> {
+    /// Who this buffer is: a random number that it got when it was made.
+    pub fn id(&self) -> [u8; 16] {
+        self.id
+    }
+
+    pub(crate) fn key(&self) -> u64 {
+        self.key
+    }
+
+    /// Allocates the memory of all rseq lanes now, so that no event has to wait for the kernel.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] where there is not that much.
+    pub fn populate(&self) -> Result<(), Error> {
+        let bytes = self.geometry.stride() * u64::from(self.geometry.lanes);
+        let all = bytes + PAGE;
+        // SAFETY: the range lies in the mapping, and its contents stay what they are.
+        let done = unsafe {
+            libc::madvise(
+                self.base.as_ptr().cast(),
+                all as usize,
+                libc::MADV_POPULATE_WRITE,
+            )
+        };
+        if done == 0 {
+            return Ok(());
+        }
+        let source = io::Error::last_os_error();
+        if source.raw_os_error() != Some(libc::EINVAL) {
+            return Err(Error::memory("populate a memory file", all)(source));
+        }
+        // Before Linux 5.14: touch every page, without changing it.
+        for at in (0..all).step_by(PAGE as usize) {
+            // SAFETY: a word in the mapping, which is accessed by atomics.
+            let word: &AtomicU64 = unsafe { self.base.add(at as usize).cast().as_ref() };
+            word.fetch_or(0, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Gives the pages of a range inside a lane back to the kernel; it reads as zeroes then.
+    /// Returns its length, or 0 where the kernel cannot.
+    pub(crate) fn give_back(&self, at: *mut u8, bytes: u64) -> u64 {
+        // SAFETY: the caller's range lies in the mapping, where any bytes are valid.
+        let done = unsafe { libc::madvise(at.cast(), bytes as usize, libc::MADV_REMOVE) };
+        if done == 0 { bytes } else { 0 }
+    }
+
+    fn map(fd: &OwnedFd, geometry: Geometry, id: [u8; 16], key: u64) -> Result<Self, Error> {
         let bytes = geometry.buffer_bytes();
         // SAFETY: a fresh mapping at an address the kernel chooses aliases nothing.
         let base = unsafe {
@@ -104,15 +196,16 @@ impl SharedMemory {
             )
         };
         if base == libc::MAP_FAILED {
-            let source = io::Error::last_os_error();
-            return Err(Error::Memory {
-                what: "map a memory file",
-                bytes,
-                source,
-            });
+            let fail = Error::memory("map a memory file", bytes);
+            return Err(fail(io::Error::last_os_error()));
         }
         let base = NonNull::new(base.cast()).expect("mmap never answers null");
-        Ok(SharedMemory { base, geometry })
+        Ok(SharedMemory {
+            base,
+            geometry,
+            id,
+            key,
+        })
     }
 
     /// How this buffer is cut.
@@ -145,9 +238,9 @@ impl SharedMemory {
         self.lane(0).data()
     }
 
-    /// Replaces the mapping by private zeroes, so that a fork's child, which shares
-    /// these pages with its parent, can neither write to them nor fault.
-    pub(crate) fn forget_in_child(&self) {
+    /// Replaces the mapping by private zeroes, so that whoever still has a place in it can
+    /// neither write to what others share nor fault.
+    pub(crate) fn forget(&self) {
         // SAFETY: MAP_FIXED over a range that this value owns; every access to it
         // is by atomics or raw copies, for which any bytes are valid.
         unsafe {
@@ -189,39 +282,64 @@ fn memfd() -> io::Result<OwnedFd> {
     }
 }
 
-fn file_bytes(fd: &OwnedFd) -> Result<u64, Error> {
-    let fail = |source| Error::Memory {
-        what: "look at a memory file",
-        bytes: 0,
-        source,
-    };
-    let file = File::from(fd.try_clone().map_err(fail)?);
-    Ok(file.metadata().map_err(fail)?.len())
+/// Random bits, for names and keys: good ones where the kernel has them.
+fn random() -> u128 {
+    let mut bytes = [0_u8; 16];
+    // SAFETY: the kernel writes at most as many bytes as there are.
+    let got =
+        unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    if got == 16 {
+        return u128::from_ne_bytes(bytes);
+    }
+    // Early at boot: what no two buffers of one machine have in common.
+    let mut hasher = DefaultHasher::new();
+    (
+        SystemTime::now(),
+        std::process::id(),
+        &raw const hasher as usize,
+    )
+        .hash(&mut hasher);
+    u128::from(hasher.finish()) << 64 | u128::from(std::process::id())
 }
 
-fn read_geometry(fd: &OwnedFd) -> Result<Geometry, Error> {
-    use std::os::unix::fs::FileExt;
-    let fail = |source| Error::Memory {
-        what: "read the header of a memory file",
-        bytes: 0,
-        source,
-    };
-    let file = File::from(fd.try_clone().map_err(fail)?);
-    let mut bytes = [0; 24];
-    file.read_exact_at(&mut bytes, 0).map_err(fail)?;
-    let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-    if word(0) != MAGIC {
-        return Err(Error::NotABuffer(
-            "its first bytes are not the magic number",
-        ));
+fn file_bytes(fd: &OwnedFd) -> Result<u64, Error> {
+    let fail = Error::memory("look at a memory file", 0);
+    let file = fd.try_clone().map(File::from);
+    let metadata = file.and_then(|file| file.metadata()).map_err(fail)?;
+    Ok(metadata.len())
+}
+
+/// What a buffer's header claims, as far as it can be true.
+struct ReadHeader {
+    geometry: Geometry,
+    id: [u8; 16],
+    key: u64,
+}
+
+impl ReadHeader {
+    fn read(fd: &OwnedFd) -> Result<Self, Error> {
+        let mut bytes = [0; 48];
+        fd.try_clone()
+            .map(File::from)
+            .and_then(|file| file.read_exact_at(&mut bytes, 0))
+            .map_err(Error::memory("read the header of a memory file", 0))?;
+        let word = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
+        let half = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
+        if word(offset_of!(BufferHeader, magic)) != MAGIC {
+            return Err(Error::NotABuffer(
+                "its first bytes are not the magic number",
+            ));
+        }
+        let lanes = half(offset_of!(BufferHeader, lanes));
+        let sub_buffers = half(offset_of!(BufferHeader, sub_buffers)).into();
+        let sub_buffer_bytes = word(offset_of!(BufferHeader, sub_buffer_bytes));
+        let id = offset_of!(BufferHeader, id);
+        Ok(ReadHeader {
+            geometry: Geometry::new(lanes, sub_buffer_bytes, sub_buffers)?,
+            id: bytes[id..id + 16].try_into().expect("16 bytes"),
+            key: word(offset_of!(BufferHeader, key)),
+        })
     }
-    let (lanes, sub_buffers) = (word(8) as u32, word(8) >> 32);
-    let (lanes, sub_buffers) = if cfg!(target_endian = "little") {
-        (lanes, sub_buffers)
-    } else {
-        (sub_buffers as u32, u64::from(lanes))
-    };
-    Geometry::new(lanes, word(16), sub_buffers)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! found again by the next look at its lane.
 
 use crate::lane::Lost;
-use crate::reader::LaneReader;
+use crate::lane_reader::LaneReader;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -28,6 +28,8 @@ pub(crate) struct Parts {
     pub(crate) lost: Lost,
     /// Where the reader goes on, once the packet is released.
     pub(crate) next: u64,
+    /// Which of the sub-buffers that were left behind it comes from, if it does.
+    pub(crate) parked: Option<usize>,
 }
 
 impl Packet<'_> {
@@ -60,6 +62,12 @@ impl Packet<'_> {
     /// Number of records.
     pub fn records(&self) -> u64 {
         self.parts.records
+    }
+
+    /// Whether it comes from a sub-buffer that was left behind: its times may lie before those of
+    /// packets that were delivered already.
+    pub fn is_late(&self) -> bool {
+        self.parts.parked.is_some()
     }
 
     /// Trace clock, not later than the first record.

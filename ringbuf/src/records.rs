@@ -1,11 +1,11 @@
 //! Walking over the headers of a sub-buffer.
 //!
 //! Needed only where the counters cannot answer: for the published part of a
-//! sub-buffer that is still being filled, and for what dead writers left behind.
+//! sub-buffer that is still being filled, for what dead writers left behind, and in snapshots.
 //!
 //! Invariant: a walk never leaves the range it was given, whatever bytes it meets.
 
-use crate::header::{HEADER_BYTES, Header};
+use crate::header::{HEADER_BYTES, Header, TOMBSTONE_ID};
 use crate::lane::Lane;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
@@ -17,8 +17,10 @@ pub(crate) enum Found {
     Record { bytes: u64, clock: u64 },
     /// A record of this many bytes that its writer has not published.
     Busy { bytes: u64 },
-    /// Padding, published or not, up to the end of the sub-buffer.
-    Padding,
+    /// Padding up to the end of the sub-buffer; `busy` while it is not published.
+    Padding { busy: bool },
+    /// A record of this many bytes whose process died before it published.
+    Tombstone { bytes: u64 },
     /// Nothing that a producer of ours writes.
     Nonsense,
 }
@@ -32,9 +34,10 @@ pub(crate) fn look(lane: Lane<'_>, position: u64, range: &Range<u64>, before: u6
         return Found::Nonsense;
     }
     match (bytes, header.is_busy()) {
-        (0, _) => Found::Padding,
+        (0, busy) => Found::Padding { busy },
         (_, true) => Found::Busy { bytes },
         (8, false) => Found::Nonsense,
+        (_, false) if header.id() == TOMBSTONE_ID => Found::Tombstone { bytes },
         (_, false) => Found::Record {
             bytes,
             clock: clock_of(lane, position, header, before),

@@ -19,19 +19,39 @@ use crate::counter::{self, Lap};
 use crate::header::{self, EXTENSION_BYTES, HEADER_BYTES, MAX_RECORD_BYTES};
 use crate::lane;
 use crate::layout::{LaneControl, SubBuffer};
-use laneway_rseq::CpuId;
 use laneway_rseq::ring::{self, Reserved};
+use laneway_rseq::{CpuId, MmCid};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// In `Reserved::cpu`: the lane has no CPU of its own, so every count is remote.
-pub(crate) const NO_CPU: CpuId = CpuId(u32::MAX);
+/// Whose sequences may count in a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// Those on this CPU.
+    Cpu(CpuId),
+    /// Those of this concurrency id.
+    Cid(MmCid),
+    /// Nobody's: the lane is an atomic one, so every count is remote.
+    Nobody,
+}
+
+impl Home {
+    /// The lane's number, where it has an owner.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Home::Cpu(cpu) => cpu.0,
+            Home::Cid(cid) => cid.0,
+            Home::Nobody => u32::MAX,
+        }
+    }
+}
 
 /// A reserved record: who wrote its header, and nobody else, may write to it until it
 /// is counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     pub(crate) place: Reserved,
+    pub(crate) home: Home,
     pub(crate) bytes: usize,
     pub(crate) extended: bool,
 }
@@ -44,6 +64,32 @@ impl Channel {
     /// counted as such.
     #[inline(always)]
     pub fn record(&self, event: u16, content: usize, write: impl Fn(NonNull<u8>) + Copy) -> bool {
+        self.record_as(event, content, write, |_, event| event)
+    }
+
+    /// The same, where `event` is an index into the ids that came with the memory
+    /// ([`Channel::attach_shared`]).
+    #[inline(always)]
+    pub fn record_by_table(
+        &self,
+        event: u16,
+        content: usize,
+        write: impl Fn(NonNull<u8>) + Copy,
+    ) -> bool {
+        self.record_as(event, content, write, |channel, event| {
+            // SAFETY: `record_as` asks between the reserve and the count.
+            unsafe { channel.event_id(event) }
+        })
+    }
+
+    #[inline(always)]
+    fn record_as(
+        &self,
+        event: u16,
+        content: usize,
+        write: impl Fn(NonNull<u8>) + Copy,
+        id: impl Fn(&Self, u16) -> u16,
+    ) -> bool {
         let bytes = header::record_bytes(content);
         let place = match bytes <= MAX_RECORD_BYTES {
             true => self
@@ -58,14 +104,16 @@ impl Channel {
         };
         let record = Record {
             place,
+            home: Home::Cpu(CpuId(place.slot)),
             bytes,
             extended: false,
         };
-        // SAFETY: the sequence gave us the record.
+        // SAFETY: the sequence gave us the record; until it is counted, the ids are those of
+        // the memory it lies in.
         unsafe {
             write(record.content());
-            record.publish(event, content);
-            self.count(&place, bytes, 1);
+            record.publish(id(self, event), content);
+            self.count(&place, bytes);
         }
         true
     }
@@ -73,40 +121,78 @@ impl Channel {
     #[cold]
     #[inline(never)]
     fn record_slow(&self, event: u16, content: usize, write: &dyn Fn(NonNull<u8>)) -> bool {
-        let Some(record) = self.reserve_slow(content) else {
+        let record = self.reserve_by_cid(content);
+        let Some(record) = record.or_else(|| self.reserve_slow(content)) else {
             return false;
         };
-        // SAFETY: the slow path gave us the record.
+        // SAFETY: a sequence or the slow path gave us the record; until it is counted, the ids
+        // are those of the memory it lies in.
         unsafe {
             write(record.content());
-            record.publish(event, content);
-            self.count(&record.place, record.bytes, 1);
+            record.publish(self.event_id(event), content);
+            self.count_slow(&record.place, record.home, record.bytes, 1);
         }
         true
     }
 
-    /// Counts `bytes` of `records` records at `place`.
+    /// The fast path of concurrency ids: `None` at once where lanes belong to CPUs.
+    fn reserve_by_cid(&self, content: usize) -> Option<Record> {
+        let bytes = header::record_bytes(content);
+        if bytes > MAX_RECORD_BYTES {
+            return None;
+        }
+        let header = self.busy_header(bytes, false).upper();
+        let place = self.window.reserve_by_cid(bytes as u64, header)?;
+        Some(Record {
+            place,
+            home: Home::Cid(MmCid(place.slot)),
+            bytes,
+            extended: false,
+        })
+    }
+
+    /// Counts a record of `bytes` bytes at `place`, in the lane of a CPU.
     ///
     /// # Safety
     /// The bytes were reserved in this channel's memory by this thread, are published, and
     /// not counted yet: that is what keeps the memory mapped, up to this call's end.
     #[inline(always)]
-    pub(crate) unsafe fn count(&self, place: &Reserved, bytes: usize, records: u64) {
-        let Reserved {
-            lane,
-            position,
-            cpu,
-            ..
-        } = *place;
-        let delta = counter::delta(bytes, records);
-        // SAFETY: uncounted bytes keep the lane mapped; `NO_CPU` is known to those who
-        // come from a sequence not to be theirs, for the others the process may have no
-        // rseq area.
+    unsafe fn count(&self, place: &Reserved, bytes: usize) {
+        let delta = counter::delta(bytes, 1);
+        // SAFETY: uncounted bytes keep the lane mapped; who comes from a sequence has an area.
         unsafe {
-            let (sub_buffer, lap) = self.counters(lane, position);
-            let local = &sub_buffer.local;
-            if cpu == NO_CPU || !self.window.count(cpu, local, lap.bits(), delta) {
-                self.count_remote(lane, position, cpu, delta);
+            let (sub_buffer, lap) = self.counters(place.lane, place.position);
+            let cpu = CpuId(place.slot);
+            if !self.window.count(cpu, &sub_buffer.local, lap.bits(), delta) {
+                self.count_remote(place.lane, place.position, true, delta);
+            }
+        }
+    }
+
+    /// Counts `bytes` of `records` records at `place`, in the lane of `home`.
+    ///
+    /// # Safety
+    /// As for `count`.
+    pub(crate) unsafe fn count_slow(
+        &self,
+        place: &Reserved,
+        home: Home,
+        bytes: usize,
+        records: u64,
+    ) {
+        let delta = counter::delta(bytes, records);
+        // SAFETY: uncounted bytes keep the lane mapped; who has a home comes from a sequence.
+        unsafe {
+            let (sub_buffer, lap) = self.counters(place.lane, place.position);
+            let (local, lap) = (&sub_buffer.local, lap.bits());
+            let counted = match home {
+                Home::Cpu(cpu) => self.window.count(cpu, local, lap, delta),
+                Home::Cid(cid) => self.window.count_by_cid(cid, local, lap, delta),
+                Home::Nobody => false,
+            };
+            if !counted {
+                let migrated = home != Home::Nobody;
+                self.count_remote(place.lane, place.position, migrated, delta);
             }
         }
     }
@@ -115,7 +201,7 @@ impl Channel {
     /// As for `count`.
     #[cold]
     #[inline(never)]
-    unsafe fn count_remote(&self, lane: *mut u8, position: u64, cpu: CpuId, delta: u64) {
+    unsafe fn count_remote(&self, lane: *mut u8, position: u64, migrated: bool, delta: u64) {
         // SAFETY: uncounted bytes keep the lane and its control block mapped.
         let (sub_buffer, lap, control) = unsafe {
             let (sub_buffer, lap) = self.counters(lane, position);
@@ -125,7 +211,7 @@ impl Channel {
                 &*lane.sub(ring::HEAD_BYTES).cast::<LaneControl>(),
             )
         };
-        if cpu != NO_CPU {
+        if migrated {
             control.lost.remote_commits.fetch_add(1, Ordering::Relaxed);
         }
         counter::add_remote(&sub_buffer.remote, lap, delta);

@@ -8,10 +8,10 @@
 //!    inside, fits     place:  header, reserved            (also: other clocks, extended)
 //!    inside, crosses  close:  end, content, padding header, reserved = boundary
 //!    on a boundary    open:   counters, begin, first header, reserved
-//!                             (lane full: lose the event, or wait)
+//!                             (place held: pass it over; lane full: lose the event, or wait)
 //! ```
-//! Each arrow is one restartable sequence that begins with "still on this CPU, still
-//! at this position" and ends with the store that moves the position. An aborted one
+//! Each arrow is one restartable sequence that begins with "still on this CPU (or with this
+//! concurrency id), still at this position" and ends with the store that moves the position. An aborted one
 //! leaves stores that the next attempt at the same position makes again, and that
 //! nobody reads before the position has moved.
 
@@ -20,10 +20,11 @@ use crate::clock;
 use crate::header::{self, EXTENSION_BYTES, Header, MAX_RECORD_BYTES, PADDING_ID};
 use crate::lane::{Lane, LostCause};
 use crate::layout::SubBuffer;
-use crate::reserve::Record;
+use crate::reserve::{Home, Record};
+use crate::room::{self, Room};
 use laneway_rseq::ring::Reserved;
-use laneway_rseq::{CpuId, NotDone, Rseq, Store};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use laneway_rseq::{NotDone, Rseq, Store};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Instant;
 
 /// Aborts after which a thread stops trying its rseq lane: enough for any real
@@ -71,10 +72,11 @@ impl Channel {
         let longest = header::record_bytes(content.checked_add(EXTENSION_BYTES)?);
         let (mut aborts, mut deadline) = (0, None);
         for _ in 0..MAX_STEPS {
-            let cpu = self.current_cpu(geometry.lanes(), aborts);
-            let index = match cpu {
-                Some(cpu) => cpu.0,
-                None => geometry.lanes() + fallback_cpu() % geometry.lanes(),
+            let home = self.home(geometry.lanes(), aborts);
+            let index = match home {
+                Home::Cpu(cpu) => cpu.0,
+                Home::Cid(cid) => cid.0,
+                Home::Nobody => geometry.lanes() + fallback_cpu() % geometry.lanes(),
             };
             let lane = user.memory.lane(index);
             if longest > MAX_RECORD_BYTES || longest as u64 > geometry.sub_buffer_bytes() {
@@ -82,9 +84,9 @@ impl Channel {
                 lane.control().lost.count(LostCause::TooLarge);
                 return None;
             }
-            let step = match cpu {
-                Some(cpu) => self.step(&user, lane, cpu, wish),
-                None => self.step_atomic(&user, lane, wish),
+            let step = match home {
+                Home::Nobody => self.step_atomic(&user, lane, wish),
+                home => self.step(&user, lane, home, wish),
             };
             match step {
                 Step::Reserved(record) => return Some(record),
@@ -103,20 +105,25 @@ impl Channel {
         None
     }
 
-    /// The current CPU, if it has a lane and sequences can be used.
-    fn current_cpu(&self, lanes: u32, aborts: u32) -> Option<CpuId> {
-        if aborts >= MAX_ABORTS || !self.rseq.load(Ordering::Relaxed) {
-            return None;
-        }
+    /// To whom the current lane belongs: to nobody, where sequences cannot be used.
+    fn home(&self, lanes: u32, aborts: u32) -> Home {
         let rseq = Rseq::get();
-        if rseq.cpu().is_none() {
-            rseq.register_thread().ok()?;
+        if aborts >= MAX_ABORTS
+            // SYNC(users): SeqCst, as `give_back_idle` needs it.
+            || !self.rseq.load(Ordering::SeqCst)
+            || rseq.cpu().is_none() && rseq.register_thread().is_err()
+        {
+            return Home::Nobody;
         }
-        rseq.cpu().filter(|cpu| cpu.0 < lanes)
+        let home = match self.by_cid() {
+            true => rseq.mm_cid().filter(|cid| cid.0 < lanes).map(Home::Cid),
+            false => rseq.cpu().filter(|cpu| cpu.0 < lanes).map(Home::Cpu),
+        };
+        home.unwrap_or(Home::Nobody)
     }
 
-    /// One attempt on the rseq lane of `cpu`.
-    fn step(&self, user: &User<'_>, lane: Lane<'_>, cpu: CpuId, wish: Wish) -> Step {
+    /// One attempt on the rseq lane of `home`.
+    fn step(&self, user: &User<'_>, lane: Lane<'_>, home: Home, wish: Wish) -> Step {
         // SYNC(reserve): Acquire, so that the clock is read after what stands here.
         let position = lane.control().reserved.load(Ordering::Acquire);
         let offset = position - lane.sub_buffer_start(position);
@@ -124,29 +131,31 @@ impl Channel {
             return Step::Full; // not a position of ours: the memory was tampered with
         }
         if offset == 0 {
-            return self.open(user, lane, cpu, position, wish);
+            return self.open(user, lane, home, position, wish);
         }
         let now = clock::now(self.clock());
         let (bytes, extended) = wish.size(now, lane.control().epoch.load(Ordering::Relaxed));
         if offset + bytes as u64 > lane.geometry().sub_buffer_bytes() {
-            return self.close(user, lane, cpu, position, now);
+            return self.close(user, lane, home, position, now);
         }
         let header = self.busy_header(bytes, extended).at(now);
         let stores = [store(lane.header_word(position), header.bits())];
         let end = position + bytes as u64;
-        match move_position(lane, cpu, position, &stores, end) {
+        match move_position(lane, home, position, &stores, end) {
             Moved::Yes if extended => {
-                tell_epoch(lane, cpu, end, now);
-                Step::Reserved(record_at(lane, cpu, position, bytes, Some(now)))
+                // The clock is there before the epoch is told, which hides it from what follows.
+                let record = record_at(lane, home, position, bytes, Some(now));
+                tell_epoch(lane, home, end, now);
+                Step::Reserved(record)
             }
-            Moved::Yes => Step::Reserved(record_at(lane, cpu, position, bytes, None)),
+            Moved::Yes => Step::Reserved(record_at(lane, home, position, bytes, None)),
             Moved::Changed => Step::Again,
             Moved::Aborted => Step::Aborted,
         }
     }
 
     /// Pads the rest of the sub-buffer in which `position` lies.
-    fn close(&self, user: &User<'_>, lane: Lane<'_>, cpu: CpuId, position: u64, now: u64) -> Step {
+    fn close(&self, user: &User<'_>, lane: Lane<'_>, home: Home, position: u64, now: u64) -> Step {
         let start = lane.sub_buffer_start(position);
         let boundary = start + lane.geometry().sub_buffer_bytes();
         let sub_buffer = lane.sub_buffer(position);
@@ -156,12 +165,12 @@ impl Channel {
             store(&sub_buffer.end, now),
             store(lane.header_word(position), padding.bits()),
         ];
-        match move_position(lane, cpu, position, &stores, boundary) {
+        match move_position(lane, home, position, &stores, boundary) {
             Moved::Yes => {}
             Moved::Changed => return Step::Again,
             Moved::Aborted => return Step::Aborted,
         }
-        self.commit_padding(user, lane, cpu, position, boundary);
+        self.commit_padding(user, lane, home, position, boundary);
         Step::Again
     }
 
@@ -171,7 +180,7 @@ impl Channel {
         &self,
         user: &User<'_>,
         lane: Lane<'_>,
-        cpu: CpuId,
+        home: Home,
         position: u64,
         boundary: u64,
     ) {
@@ -184,20 +193,23 @@ impl Channel {
             record,
             lane: lane.data(),
             position,
-            cpu,
+            slot: home.number(),
         };
         // SAFETY: reserved by us, just published, not counted.
-        unsafe { self.count(&place, (boundary - position) as usize, 0) };
+        unsafe { self.count_slow(&place, home, (boundary - position) as usize, 0) };
         user.memory.header().doorbell.ring();
     }
 
     /// Begins the sub-buffer at `position` with the first record in it.
-    fn open(&self, user: &User<'_>, lane: Lane<'_>, cpu: CpuId, position: u64, wish: Wish) -> Step {
+    fn open(&self, user: &User<'_>, lane: Lane<'_>, home: Home, position: u64, wish: Wish) -> Step {
         if let Some(previous) = unclosed_before(lane, position) {
-            return self.close_full(user, lane, cpu, position, previous);
+            return self.close_full(user, lane, home, position, previous);
         }
-        if !has_room(lane, position) {
-            return Step::Full;
+        let held = lane.sub_buffer(position).local.load(Ordering::Acquire);
+        match room::look(lane, position, self.overwrites()) {
+            Room::Here => {}
+            Room::None => return Step::Full,
+            Room::At(later) => return pass_over(lane, home, position, held, later),
         }
         user.memory.header().set_active(self.lane_index(user, lane));
         let now = clock::now(self.clock());
@@ -205,7 +217,10 @@ impl Channel {
         let header = self.busy_header(bytes, false).at(now);
         let sub_buffer = lane.sub_buffer(position);
         let fresh = lane.lap(position).fresh();
+        let [sum, counted] = self.count_overwritten(lane, position);
         let stores = [
+            sum,
+            counted,
             store(&sub_buffer.local, fresh),
             store(&sub_buffer.remote, fresh),
             store(&sub_buffer.begin, now),
@@ -214,11 +229,37 @@ impl Channel {
             store(&lane.control().epoch, now >> 32),
             store(lane.header_word(position), header.bits()),
         ];
-        match move_position(lane, cpu, position, &stores, position + bytes as u64) {
-            Moved::Yes => Step::Reserved(record_at(lane, cpu, position, bytes, None)),
+        match move_position(lane, home, position, &stores, position + bytes as u64) {
+            Moved::Yes => {
+                // SYNC(open): what takes the place off its last lap comes before anything that is
+                // written on this one; pairs with the fence in `LaneReader::copy`.
+                fence(Ordering::Release);
+                Step::Reserved(record_at(lane, home, position, bytes, None))
+            }
             Moved::Changed => Step::Again,
             Moved::Aborted => Step::Aborted,
         }
+    }
+
+    /// The stores that count what opening the place of `position` overwrites: the sum goes where
+    /// it does not hold yet, then the second one makes it hold. So an attempt that was interrupted
+    /// has counted, or not; the next one can tell.
+    fn count_overwritten<'m>(&self, lane: Lane<'m>, position: u64) -> [Store<'m>; 2] {
+        let lost = &lane.control().lost;
+        let before = lost.counted.load(Ordering::Relaxed);
+        let number = lane.number(position);
+        let first_lap = number < lane.geometry().sub_buffers();
+        let again = store(&lost.counted, before);
+        if !self.overwrites() || first_lap || before >> 1 == number {
+            return [again, again];
+        }
+        let other = before & 1 ^ 1;
+        let sum =
+            lost.overwritten().load(Ordering::Relaxed) + room::records_to_lose(lane, position);
+        [
+            store(&lost.overwritten[other as usize], sum),
+            store(&lost.counted, number << 1 | other),
+        ]
     }
 
     /// Gives a sub-buffer that its last record filled exactly its end.
@@ -226,14 +267,14 @@ impl Channel {
         &self,
         user: &User<'_>,
         lane: Lane<'_>,
-        cpu: CpuId,
+        home: Home,
         position: u64,
         previous: &SubBuffer,
     ) -> Step {
         let now = clock::now(self.clock());
         // The content comes last: it is what says "closed" (`Lane::closed_content`).
         let content = store(&previous.content, lane.geometry().sub_buffer_bytes());
-        match compare_store(lane, cpu, position, &[store(&previous.end, now)], content) {
+        match compare_store(lane, home, position, &[store(&previous.end, now)], content) {
             Moved::Yes => {
                 user.memory.header().doorbell.ring();
                 Step::Again
@@ -276,7 +317,11 @@ impl Channel {
         doorbell.ring();
         let room = || {
             let position = lane.control().reserved.load(Ordering::Acquire);
-            has_room(lane, position) || !self.is_attached() || self.block_limit().is_none()
+            let boundary = position == lane.sub_buffer_start(position);
+            !boundary
+                || room::look(lane, position, false) != Room::None
+                || !self.is_attached()
+                || self.block_limit().is_none()
         };
         doorbell.wait_for_room(deadline - now, room);
         Ok(())
@@ -287,7 +332,7 @@ impl Channel {
 /// `clock` is written behind the header of an extended one.
 pub(crate) fn record_at(
     lane: Lane<'_>,
-    cpu: CpuId,
+    home: Home,
     position: u64,
     bytes: usize,
     clock: Option<u64>,
@@ -300,10 +345,11 @@ pub(crate) fn record_at(
         record: lane.at(position),
         lane: lane.data(),
         position,
-        cpu,
+        slot: home.number(),
     };
     Record {
         place,
+        home,
         bytes,
         extended: clock.is_some(),
     }
@@ -313,22 +359,27 @@ fn store(word: &AtomicU64, value: u64) -> Store<'_> {
     Store { word, value }
 }
 
-/// Whether the sub-buffer that begins at `position` is free.
-pub(crate) fn has_room(lane: Lane<'_>, position: u64) -> bool {
-    let geometry = lane.geometry();
-    // SYNC(release): pairs with the consumer's Release store; it has read all it
-    // wanted from the sub-buffers before this position.
-    let consumed = lane.control().consumed.load(Ordering::Acquire);
-    position.wrapping_sub(consumed) <= geometry.lane_bytes() - geometry.sub_buffer_bytes()
+/// The sub-buffer that ends at `position`, if it was not passed over and nobody has closed it.
+fn unclosed_before<'m>(lane: Lane<'m>, position: u64) -> Option<&'m SubBuffer> {
+    let start = lane.sub_buffer_start(position.checked_sub(1)?);
+    let unclosed = lane.is_on_lap(start) && lane.closed_content(start).is_none();
+    unclosed.then(|| lane.sub_buffer(start))
 }
 
-/// The sub-buffer that ends at `position`, if nobody has closed it.
-fn unclosed_before<'m>(lane: Lane<'m>, position: u64) -> Option<&'m SubBuffer> {
-    let last = position.checked_sub(1)?;
-    let start = lane.sub_buffer_start(last);
-    lane.closed_content(start)
-        .is_none()
-        .then(|| lane.sub_buffer(start))
+/// Moves the lane's position from the boundary `position` to a later one, if the place at hand is
+/// still `held`: somebody may have begun to open it meanwhile, and then it must be opened.
+fn pass_over(lane: Lane<'_>, home: Home, position: u64, held: u64, later: u64) -> Step {
+    let guard = (&lane.sub_buffer(position).local, held);
+    let word = (&lane.control().reserved, position);
+    let done = match home {
+        Home::Cpu(cpu) => Rseq::get().compare_both_and_store(cpu, guard, word, later),
+        Home::Cid(cid) => Rseq::get().compare_both_and_store(cid, guard, word, later),
+        Home::Nobody => Err(NotDone::Aborted),
+    };
+    match done {
+        Err(NotDone::Aborted) => Step::Aborted,
+        Ok(()) | Err(NotDone::Mismatch) => Step::Again,
+    }
 }
 
 /// How a guarded sequence of stores ended.
@@ -343,39 +394,45 @@ enum Moved {
 ///
 /// If it comes to nothing, because somebody was faster or we were interrupted, the next
 /// record is extended too.
-fn tell_epoch(lane: Lane<'_>, cpu: CpuId, position: u64, now: u64) {
+fn tell_epoch(lane: Lane<'_>, home: Home, position: u64, now: u64) {
     let epoch = store(&lane.control().epoch, now >> 32);
-    let _ = compare_store(lane, cpu, position, &[], epoch);
+    let _ = compare_store(lane, home, position, &[], epoch);
 }
 
-/// On `cpu`, while the lane stands at `position`: makes `stores`, then moves the
+/// In `home`, while the lane stands at `position`: makes `stores`, then moves the
 /// lane's position to `end`.
 fn move_position(
     lane: Lane<'_>,
-    cpu: CpuId,
+    home: Home,
     position: u64,
     stores: &[Store<'_>],
     end: u64,
 ) -> Moved {
     compare_store(
         lane,
-        cpu,
+        home,
         position,
         stores,
         store(&lane.control().reserved, end),
     )
 }
 
-/// On `cpu`, while the lane stands at `position`: makes `stores`, then `last`.
+/// In `home`, while the lane stands at `position`: makes `stores`, then `last`.
 fn compare_store(
     lane: Lane<'_>,
-    cpu: CpuId,
+    home: Home,
     position: u64,
     stores: &[Store<'_>],
     last: Store<'_>,
 ) -> Moved {
     let guard = &lane.control().reserved;
-    match Rseq::get().compare_store_many(cpu, guard, position, stores, last) {
+    let rseq = Rseq::get();
+    let done = match home {
+        Home::Cpu(cpu) => rseq.compare_store_many(cpu, guard, position, stores, last),
+        Home::Cid(cid) => rseq.compare_store_many(cid, guard, position, stores, last),
+        Home::Nobody => Err(NotDone::Aborted),
+    };
+    match done {
         Ok(()) => Moved::Yes,
         Err(NotDone::Mismatch) => Moved::Changed,
         Err(NotDone::Aborted) => Moved::Aborted,

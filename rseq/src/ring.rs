@@ -27,7 +27,7 @@ use core::sync::atomic::{AtomicIsize, AtomicPtr, AtomicU32, AtomicU64, Ordering}
 
 use crate::arch;
 use crate::registration::Rseq;
-use crate::slot::CpuId;
+use crate::slot::{CpuId, MmCid, Slot};
 
 /// Bytes of the block below a lane's data that begins with [`Head`].
 pub const HEAD_BYTES: usize = 192;
@@ -50,8 +50,10 @@ pub const LAP_SHIFT: u32 = 40;
 #[repr(C)]
 #[derive(Debug)]
 pub struct Window {
-    /// Lanes that may be used; 0 while the window is closed.
+    /// Lanes that may be used, each by the CPU of its number; 0 while the window is closed.
     lanes: AtomicU32,
+    /// The same where a lane belongs to a concurrency id. At most one of the two is not 0.
+    cid_lanes: AtomicU32,
     /// Bytes from the thread pointer to the rseq area; meaningful once the window was prepared.
     offset: AtomicIsize,
     first_lane: AtomicPtr<u8>,
@@ -69,8 +71,8 @@ pub struct Reserved {
     pub lane: *mut u8,
     /// Bytes reserved in the lane before it.
     pub position: u64,
-    /// The CPU whose lane it is.
-    pub cpu: CpuId,
+    /// The number of its lane: of a CPU, or a concurrency id.
+    pub slot: u32,
 }
 
 impl Default for Window {
@@ -84,6 +86,7 @@ impl Window {
     pub const fn new() -> Self {
         Window {
             lanes: AtomicU32::new(0),
+            cid_lanes: AtomicU32::new(0),
             offset: AtomicIsize::new(0),
             first_lane: AtomicPtr::new(core::ptr::null_mut()),
             stride: AtomicU64::new(0),
@@ -124,9 +127,21 @@ impl Window {
         self.lanes.store(lanes, Ordering::Release);
     }
 
+    /// Lets sequences of threads whose concurrency id is below `lanes` use the lanes
+    /// described: with [`Window::reserve_by_cid`], not with [`Window::reserve`].
+    ///
+    /// # Safety
+    /// As for [`Window::open`], the lanes being those of concurrency ids, and the
+    /// memory that of this process alone.
+    pub unsafe fn open_by_cid(&self, lanes: u32) {
+        // SYNC(window): as in `open`.
+        self.cid_lanes.store(lanes, Ordering::Release);
+    }
+
     /// Lets no further sequence in.
     pub fn close(&self) {
         self.lanes.store(0, Ordering::SeqCst);
+        self.cid_lanes.store(0, Ordering::SeqCst);
     }
 
     /// Reserves `bytes` bytes in the lane of the current CPU, if they lie in the
@@ -155,7 +170,22 @@ impl Window {
         if self.lanes.load(Ordering::Acquire) == 0 {
             return None;
         }
-        arch::reserve(self.offset.load(Ordering::Relaxed), self, bytes, header)
+        arch::reserve::<CpuId>(self.offset.load(Ordering::Relaxed), self, bytes, header)
+    }
+
+    /// The same in the lane of the current concurrency id.
+    ///
+    /// Out of line, and with a look whether the thread is registered: its area may say
+    /// concurrency id 0 if it is not.
+    #[inline(never)]
+    pub fn reserve_by_cid(&self, bytes: u64, header: u32) -> Option<Reserved> {
+        // SYNC(window): as in `reserve`.
+        if self.cid_lanes.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let rseq = Rseq::get();
+        rseq.mm_cid()?;
+        arch::reserve::<MmCid>(rseq.offset(), self, bytes, header)
     }
 
     /// Adds `delta` to `counter` if this thread runs on `cpu` and the counter's bits
@@ -183,13 +213,53 @@ impl Window {
         unsafe {
             arch::count(
                 self.offset.load(Ordering::Relaxed),
-                cpu.0,
+                cpu,
                 counter,
                 lap,
                 delta,
             )
         }
     }
+
+    /// The same while this thread's concurrency id is `cid`.
+    ///
+    /// # Safety
+    /// As for [`Window::count`], the sequences being those of concurrency id `cid`, and
+    /// the thread is registered.
+    #[inline(never)]
+    pub unsafe fn count_by_cid(
+        &self,
+        cid: MmCid,
+        counter: *const AtomicU64,
+        lap: u64,
+        delta: u64,
+    ) -> bool {
+        // SAFETY: as in `count`.
+        unsafe {
+            arch::count(
+                self.offset.load(Ordering::Relaxed),
+                cid,
+                counter,
+                lap,
+                delta,
+            )
+        }
+    }
+}
+
+/// A kind of slot that lanes can belong to: which of the window's fields says how many.
+pub(crate) trait RingSlot: Slot {
+    /// That field's offset in the window.
+    #[cfg_attr(any(not(target_arch = "x86_64"), miri, loom), allow(dead_code))]
+    const LANES: usize;
+}
+
+impl RingSlot for CpuId {
+    const LANES: usize = offsets::LANES;
+}
+
+impl RingSlot for MmCid {
+    const LANES: usize = offsets::CID_LANES;
 }
 
 /// Offsets that the sequences use as immediates.
@@ -199,6 +269,7 @@ pub(crate) mod offsets {
     use core::mem::offset_of;
 
     pub(crate) const LANES: usize = offset_of!(Window, lanes);
+    pub(crate) const CID_LANES: usize = offset_of!(Window, cid_lanes);
     pub(crate) const FIRST_LANE: usize = offset_of!(Window, first_lane);
     pub(crate) const STRIDE: usize = offset_of!(Window, stride);
     pub(crate) const SUB_BUFFER_MASK: usize = offset_of!(Window, sub_buffer_mask);

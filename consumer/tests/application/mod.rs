@@ -13,7 +13,9 @@ use laneway_control::{
     ChannelConfig, ClockKind, Connection, EventSchema, Hello, Level, Rendezvous, Rseq,
     ToApplication, ToConsumer, encode_schemas, wait_readable,
 };
-use laneway_ringbuf::{Channel, ChannelSettings, Geometry, SharedMemory, WhenFull, clock};
+use laneway_ringbuf::{
+    Channel, ChannelSettings, Geometry, LaneChoice, SharedMemory, WhenFull, clock,
+};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 /// A consumer in a directory of its own.
@@ -78,6 +80,7 @@ impl Application {
             clock: clock::ClockKind::best(),
             slot: 1,
             rseq: true,
+            lanes: LaneChoice::Cpu,
         };
         channel.attach(memory, settings).unwrap();
         let application = Application {

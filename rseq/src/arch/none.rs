@@ -7,7 +7,7 @@ use core::sync::atomic::AtomicU64 as RingWord;
 
 use crate::area::CPU_ID_UNINITIALIZED;
 use crate::ops::{Interrupted, NotDone, Store};
-use crate::ring::{Reserved, Window};
+use crate::ring::{Reserved, RingSlot, Window};
 use crate::slot::Slot;
 use crate::sync::AtomicU64;
 
@@ -68,7 +68,7 @@ aborts! {
     [unsafe] compare_copy_store(&AtomicU64, u64, *const u8, *mut u8, usize, u64) -> Result<(), NotDone>;
 }
 
-pub(crate) fn reserve(
+pub(crate) fn reserve<S: RingSlot>(
     _offset: isize,
     _window: &Window,
     _bytes: u64,
@@ -79,9 +79,9 @@ pub(crate) fn reserve(
 
 /// # Safety
 /// None: nothing is touched.
-pub(crate) unsafe fn count(
+pub(crate) unsafe fn count<S: Slot>(
     _offset: isize,
-    _cpu: u32,
+    _slot: S,
     _counter: *const RingWord,
     _lap: u64,
     _delta: u64,

@@ -9,11 +9,12 @@ use core::sync::atomic::AtomicU64;
 
 use super::address;
 use crate::area::Area;
-use crate::ring::{LAP_SHIFT, Reserved, Window};
+use crate::ring::{LAP_SHIFT, Reserved, RingSlot, Window};
+use crate::slot::Slot;
 
 /// Refuses: see above.
 #[inline(always)]
-pub(crate) fn reserve(
+pub(crate) fn reserve<S: RingSlot>(
     _offset: isize,
     _window: &Window,
     _bytes: u64,
@@ -25,11 +26,11 @@ pub(crate) fn reserve(
 /// See [`Window::count`].
 ///
 /// # Safety
-/// `counter` is valid and aligned, and nothing but sequences on `cpu` writes it.
+/// `counter` is valid and aligned, and nothing but sequences in `slot` writes it.
 #[inline(always)]
-pub(crate) unsafe fn count(
+pub(crate) unsafe fn count<S: Slot>(
     offset: isize,
-    cpu: u32,
+    slot: S,
     counter: *const AtomicU64,
     lap: u64,
     delta: u64,
@@ -51,9 +52,9 @@ pub(crate) unsafe fn count(
             "3:",
             abort_handler!("4", "{refused}"),
             area = in(reg) address(offset),
-            field = const offset_of!(Area, cpu_id),
+            field = const S::FIELD,
             rseq_cs = const offset_of!(Area, rseq_cs),
-            slot = in(reg) cpu,
+            slot = in(reg) slot.number(),
             counter = in(reg) counter,
             lap = in(reg) lap,
             delta = in(reg) delta,

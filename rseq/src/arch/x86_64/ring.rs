@@ -5,15 +5,20 @@ use core::mem::offset_of;
 use core::sync::atomic::AtomicU64;
 
 use crate::area::Area;
-use crate::ring::{LAP_SHIFT, Reserved, Window, offsets};
-use crate::slot::CpuId;
+use crate::ring::{LAP_SHIFT, Reserved, RingSlot, Window, offsets};
+use crate::slot::Slot;
 
 /// See [`Window::reserve`].
 ///
 /// About 20 instructions, most of which run in the shadow of `rdtsc`.
 #[inline(always)]
-pub(crate) fn reserve(offset: isize, window: &Window, bytes: u64, header: u32) -> Option<Reserved> {
-    let (record, lane, position, cpu): (*mut u8, *mut u8, u64, u64);
+pub(crate) fn reserve<S: RingSlot>(
+    offset: isize,
+    window: &Window,
+    bytes: u64,
+    header: u32,
+) -> Option<Reserved> {
+    let (record, lane, position, slot): (*mut u8, *mut u8, u64, u64);
     // SAFETY: `offset` leads to this thread's rseq area. Memory behind the window is touched only
     // after its `lanes` was found to be more than our CPU, which `Window::open`'s caller vouches
     // for; the position is masked before it indexes. No stack is used.
@@ -22,10 +27,10 @@ pub(crate) fn reserve(offset: isize, window: &Window, bytes: u64, header: u32) -
             descriptor!(start: "2f", commit: "3f", abort: "4f"),
             arm!(),
             "2:",
-            "mov {cpu:e}, dword ptr fs:[{offset} + {cpu_id}]",
-            "cmp {cpu:e}, dword ptr [{window} + {lanes}]", // a lane of ours, and rseq at all?
+            "mov {slot:e}, dword ptr fs:[{offset} + {field}]",
+            "cmp {slot:e}, dword ptr [{window} + {lanes}]", // a lane of ours, and rseq at all?
             "jae 5f",
-            "mov {lane}, {cpu}",
+            "mov {lane}, {slot}",
             "imul {lane}, qword ptr [{window} + {stride}]",
             "add {lane}, qword ptr [{window} + {first_lane}]",
             "mov {position}, qword ptr [{lane} + {reserved}]",
@@ -56,7 +61,7 @@ pub(crate) fn reserve(offset: isize, window: &Window, bytes: u64, header: u32) -
             window = in(reg) window,
             bytes = in(reg) bytes,
             header = in(reg) header,
-            cpu = out(reg) cpu,
+            slot = out(reg) slot,
             lane = out(reg) lane,
             position = out(reg) position,
             record = out(reg) record,
@@ -64,9 +69,9 @@ pub(crate) fn reserve(offset: isize, window: &Window, bytes: u64, header: u32) -
             tmp = out(reg) _,
             out("rax") _,
             out("rdx") _,
-            cpu_id = const offset_of!(Area, cpu_id),
+            field = const S::FIELD,
             rseq_cs = const offset_of!(Area, rseq_cs),
-            lanes = const offsets::LANES,
+            lanes = const S::LANES,
             first_lane = const offsets::FIRST_LANE,
             stride = const offsets::STRIDE,
             sub_buffer_mask = const offsets::SUB_BUFFER_MASK,
@@ -83,18 +88,18 @@ pub(crate) fn reserve(offset: isize, window: &Window, bytes: u64, header: u32) -
         record,
         lane,
         position,
-        cpu: CpuId(cpu as u32),
+        slot: slot as u32,
     })
 }
 
 /// See [`Window::count`].
 ///
 /// # Safety
-/// `counter` is valid and aligned, and nothing but sequences on `cpu` writes it.
+/// `counter` is valid and aligned, and nothing but sequences in `slot` writes it.
 #[inline(always)]
-pub(crate) unsafe fn count(
+pub(crate) unsafe fn count<S: Slot>(
     offset: isize,
-    cpu: u32,
+    slot: S,
     counter: *const AtomicU64,
     lap: u64,
     delta: u64,
@@ -106,7 +111,7 @@ pub(crate) unsafe fn count(
             descriptor!(start: "2f", commit: "3f", abort: "4f"),
             arm!(),
             "2:",
-            "cmp dword ptr fs:[{offset} + {cpu_id}], {cpu:e}", // still on the lane's CPU?
+            "cmp dword ptr fs:[{offset} + {field}], {slot:e}", // still on the lane's CPU?
             "jne {refused}",
             "mov {tmp}, qword ptr [{counter}]",
             "shr {tmp}, {lap_shift}",
@@ -116,12 +121,12 @@ pub(crate) unsafe fn count(
             "3:",
             abort_handler!("4", "{refused}"),
             offset = in(reg) offset,
-            cpu = in(reg) cpu,
+            slot = in(reg) slot.number(),
             counter = in(reg) counter,
             lap = in(reg) lap,
             delta = in(reg) delta,
             tmp = out(reg) _,
-            cpu_id = const offset_of!(Area, cpu_id),
+            field = const S::FIELD,
             rseq_cs = const offset_of!(Area, rseq_cs),
             lap_shift = const LAP_SHIFT,
             refused = label { return false },

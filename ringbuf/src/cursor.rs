@@ -1,0 +1,269 @@
+//! A place in a sub-buffer up to which it was read, and what can be read from there.
+//!
+//! ```text
+//!   start            read            boundary
+//!   ├────────────────┼───────────────┤
+//!   │ taken          │ at hand       │
+//! ```
+//! Invariant: `start <= read <= boundary`, and every look at shared memory stays between them.
+
+use crate::counter::{LAP_SHIFT, Lap};
+use crate::lane::{Lane, Lost};
+use crate::layout::SubBuffer;
+use crate::packet::Parts;
+use crate::records::{self, Found};
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+/// More than any lane has ever reserved: what is above is a lie.
+const MOST_RESERVED: u64 = 1 << 60;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cursor {
+    /// Where the sub-buffer begins.
+    pub(crate) start: u64,
+    /// Position behind what was delivered or passed over.
+    pub(crate) read: u64,
+    /// Records of the sub-buffer that were delivered.
+    delivered: u64,
+    /// End clock of the last packet.
+    pub(crate) last_end: u64,
+}
+
+/// How things stand with a sub-buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Still being filled, or to be opened.
+    Open,
+    /// Never opened: the lane goes on at `next`.
+    PassedOver { next: u64 },
+    /// Closed, and all of it is committed.
+    Whole { content: u64 },
+    /// Closed, and something is missing.
+    Lacking,
+    /// Closed, and to be judged by its headers.
+    Judged,
+}
+
+/// What was passed over because it will never be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Passed {
+    pub(crate) unfinished: u64,
+    pub(crate) damaged_bytes: u64,
+}
+
+impl Cursor {
+    /// A cursor at `read` in the sub-buffer that begins at `start`, of which another reader
+    /// delivered what lies before.
+    pub(crate) fn taken_over(lane: Lane<'_>, start: u64, read: u64) -> Self {
+        let mut cursor = Cursor {
+            start,
+            read: start,
+            ..Cursor::default()
+        };
+        if lane.is_on_lap(start) {
+            cursor.skip_to(lane, read, 0);
+        }
+        cursor.read = read.clamp(start, cursor.boundary(lane));
+        cursor
+    }
+
+    /// Bytes that a reader said were taken from the sub-buffer that begins at `start`.
+    pub(crate) fn taken(lane: Lane<'_>, start: u64) -> u64 {
+        let word = lane.sub_buffer(start).taken.load(Ordering::Relaxed);
+        if Lap::of_word(word) != lane.lap(start) {
+            return 0;
+        }
+        let bytes = word & ((1 << LAP_SHIFT) - 1) & !7;
+        bytes.min(lane.geometry().sub_buffer_bytes())
+    }
+
+    pub(crate) fn boundary(&self, lane: Lane<'_>) -> u64 {
+        self.start + lane.geometry().sub_buffer_bytes()
+    }
+
+    fn sub_buffer<'m>(&self, lane: Lane<'m>) -> &'m SubBuffer {
+        lane.sub_buffer(self.start)
+    }
+
+    /// The lane's position, as far as it can be true.
+    pub(crate) fn reserved(&self, lane: Lane<'_>) -> u64 {
+        // SYNC(reserve): pairs with the store that commits a reservation or a close.
+        let claim = lane.control().reserved.load(Ordering::Acquire);
+        claim.clamp(self.read, MOST_RESERVED.max(self.read))
+    }
+
+    /// How things stand with the sub-buffer, if those in `judged` are judged by headers.
+    pub(crate) fn look(&self, lane: Lane<'_>, judged: &[u64]) -> Look {
+        let reserved = self.reserved(lane);
+        if reserved < self.boundary(lane) {
+            return Look::Open;
+        }
+        if !lane.is_on_lap(self.start) {
+            return Look::PassedOver {
+                next: self.next_opened(lane, reserved),
+            };
+        }
+        if judged.contains(&self.start) {
+            return Look::Judged;
+        }
+        let Some(content) = lane.closed_content(self.start) else {
+            return Look::Open; // nobody has stood on its boundary yet
+        };
+        let size = lane.geometry().sub_buffer_bytes();
+        match lane.committed(self.start) {
+            Some(committed) if committed.bytes == size => Look::Whole { content },
+            _ => Look::Lacking,
+        }
+    }
+
+    /// Where the lane goes on behind a sub-buffer that was never opened.
+    fn next_opened(&self, lane: Lane<'_>, reserved: u64) -> u64 {
+        let boundary = self.boundary(lane);
+        (0..lane.geometry().sub_buffers())
+            .filter_map(|place| lane.in_place(place, reserved))
+            .filter(|&start| start >= boundary)
+            .min()
+            .unwrap_or_else(|| lane.sub_buffer_start(reserved).max(boundary))
+    }
+
+    /// What was reserved in the sub-buffer and not read.
+    fn filled(&self, lane: Lane<'_>) -> Range<u64> {
+        let end = self.reserved(lane).min(self.boundary(lane));
+        self.read..end.max(self.read)
+    }
+
+    /// Whether something is left that was reserved.
+    pub(crate) fn has_left(&self, lane: Lane<'_>) -> bool {
+        !self.filled(lane).is_empty()
+    }
+
+    pub(crate) fn is_at_end(&self, lane: Lane<'_>) -> bool {
+        self.read == self.boundary(lane)
+    }
+
+    /// The rest of the sub-buffer, whose records end at `content`: `None` if there is none, an
+    /// error with its bytes if it is not what a producer writes.
+    pub(crate) fn whole(
+        &self,
+        lane: Lane<'_>,
+        content: u64,
+        lost: Lost,
+    ) -> Option<Result<Parts, u64>> {
+        let end = self.start + content;
+        let bytes = end.checked_sub(self.read).filter(|&bytes| bytes > 0)?;
+        if !(1..=8).contains(&lane.trailer(end)) {
+            return Some(Err(bytes));
+        }
+        let committed = lane.committed(self.start)?.records;
+        let records = committed.saturating_sub(self.delivered);
+        let clock = self.sub_buffer(lane).end.load(Ordering::Relaxed);
+        let next = self.boundary(lane);
+        Some(Ok(self.parts(lane, bytes, records, clock, next, lost)))
+    }
+
+    /// The published records at hand.
+    pub(crate) fn published(&self, lane: Lane<'_>, lost: Lost) -> Option<Parts> {
+        let range = self.filled(lane);
+        if range.is_empty() || !lane.is_on_lap(self.start) {
+            return None;
+        }
+        let (run, _) = records::run(lane, range.clone(), self.clock_before(lane));
+        let end = range.start + run.bytes;
+        let sound = run.records > 0 && (1..=8).contains(&lane.trailer(end));
+        sound.then(|| self.parts(lane, run.bytes, run.records, run.last, end, lost))
+    }
+
+    /// Passes over what stands at hand and will never be published; `None` where nothing does.
+    pub(crate) fn pass_over(&mut self, lane: Lane<'_>, all_dead: bool) -> Option<Passed> {
+        let range = self.filled(lane);
+        if range.is_empty() || !lane.is_on_lap(self.start) {
+            return None;
+        }
+        let mut passed = Passed::default();
+        match records::look(lane, self.read, &range, self.clock_before(lane)) {
+            Found::Busy { bytes } if all_dead => {
+                passed.unfinished = 1;
+                self.read += bytes;
+            }
+            Found::Padding { busy } if all_dead || !busy => self.read = range.end,
+            Found::Busy { .. } | Found::Padding { .. } => return None,
+            Found::Tombstone { bytes } => self.read += bytes,
+            Found::Record { bytes, .. } => {
+                if (1..=8).contains(&lane.trailer(self.read + bytes)) {
+                    return None; // published just now
+                }
+                passed.damaged_bytes = bytes;
+                self.read += bytes;
+            }
+            Found::Nonsense => {
+                passed.damaged_bytes = range.end - range.start;
+                self.read = range.end;
+            }
+        }
+        Some(passed)
+    }
+
+    /// Clock of the last record before what is at hand, or of its sub-buffer's begin.
+    pub(crate) fn clock_before(&self, lane: Lane<'_>) -> u64 {
+        let begin = self.sub_buffer(lane).begin.load(Ordering::Relaxed);
+        begin.max(self.last_end)
+    }
+
+    fn parts(
+        &self,
+        lane: Lane<'_>,
+        bytes: u64,
+        records: u64,
+        end: u64,
+        next: u64,
+        lost: Lost,
+    ) -> Parts {
+        let begin = self.clock_before(lane);
+        Parts {
+            position: self.read,
+            bytes,
+            padding: lane.trailer(self.read + bytes),
+            records,
+            begin,
+            end: end.max(begin),
+            lost,
+            next,
+            parked: None,
+        }
+    }
+
+    /// Goes on behind a packet.
+    pub(crate) fn follow(&mut self, parts: &Parts) {
+        self.last_end = parts.end;
+        self.delivered += parts.records;
+        self.read = parts.next;
+    }
+
+    /// The packet is delivered: goes on behind it, and says so to a successor.
+    pub(crate) fn advance(&mut self, lane: Lane<'_>, parts: &Parts) {
+        self.follow(parts);
+        let taken = lane.lap(self.start).bits() << LAP_SHIFT | (self.read - self.start);
+        self.sub_buffer(lane).taken.store(taken, Ordering::Relaxed);
+    }
+
+    /// Goes on with the sub-buffer that begins at `start`.
+    pub(crate) fn go_to(&mut self, start: u64) {
+        self.start = start;
+        self.read = start;
+        self.delivered = 0;
+    }
+
+    /// Goes on behind records up to `position`, which were delivered by somebody else in packets
+    /// that ended at the clock `end`, if that is known.
+    pub(crate) fn skip_to(&mut self, lane: Lane<'_>, position: u64, end: u64) {
+        let range = self.read..position.min(self.boundary(lane));
+        if range.is_empty() {
+            return;
+        }
+        let (run, _) = records::run(lane, range.clone(), self.clock_before(lane));
+        self.delivered += run.records;
+        self.last_end = self.last_end.max(run.last).max(end);
+        self.read = range.end;
+    }
+}
