@@ -6,10 +6,12 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# Program and Debian package: the judge of the traces, and the debugger that steps through a `trace!`.
+# Program and Debian package: the judge of the traces, the debugger that steps through a `trace!`, and what the packages
+# below need.
 missing=()
 command -v babeltrace2 >/dev/null || missing+=(babeltrace2)
 command -v gdb >/dev/null || missing+=(gdb)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 if ((${#missing[@]})); then
     echo "installing ${missing[*]}" >&2
     if ! command -v apt-get >/dev/null; then
@@ -20,6 +22,14 @@ if ((${#missing[@]})); then
     ((EUID == 0)) || as_root=(sudo)
     "${as_root[@]}" apt-get update -qq
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}"
+fi
+
+# Readers of what `laneway export` writes, in a Python of their own: of PyPI's packages, whatever the system has.
+python=target/python/bin/python3
+if ! "$python" -c 'import perfetto, pyarrow' 2>/dev/null; then
+    echo "installing Python packages into target/python" >&2
+    python3 -m venv target/python
+    "$python" -m pip install --quiet --disable-pip-version-check perfetto pyarrow
 fi
 
 # Tests interrupt programs, which takes effect only where the interrupts are not ignored from the start, as under nohup.

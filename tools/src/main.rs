@@ -23,6 +23,7 @@ mod elf;
 mod events;
 mod exit;
 mod output;
+mod progress;
 mod record;
 mod report;
 mod signals;

@@ -10,7 +10,7 @@ use laneway_ctf::model::Scope;
 use laneway_ctf::read::{Event, Value};
 use serde_json::{Map, Value as Json};
 
-use super::select::Origin;
+use super::select::{Origin, is_origin};
 
 /// A value as JSON.
 pub(crate) fn json(value: &Value) -> Json {
@@ -71,13 +71,10 @@ pub(crate) fn event(event: &Event<'_>) -> Json {
 
 /// The fields of an event's contexts, but for those that have a place of their own.
 pub(crate) fn context(event: &Event<'_>) -> Map<String, Json> {
-    let known = ["vpid", "pid", "procname", "vtid", "tid"];
     let mut out = Map::new();
     for scope in [Scope::EventContext, Scope::OwnContext] {
         if let Value::Structure(members) = event.value(scope) {
-            let others = members
-                .iter()
-                .filter(|(name, _)| !known.contains(&name.as_ref()));
+            let others = members.iter().filter(|(name, _)| !is_origin(name));
             out.extend(others.map(|(name, value)| (name.to_string(), json(value))));
         }
     }

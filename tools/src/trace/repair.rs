@@ -13,6 +13,7 @@ use anyhow::{Context, Result, ensure};
 use laneway_ctf::Damage;
 use laneway_ctf::read::{Item, Notice, Reader, StreamCopy, Trace};
 
+use crate::progress::{Progress, size};
 use crate::units::{bytes, count};
 
 const EXAMPLES: &str = "\
@@ -40,42 +41,48 @@ pub(crate) fn run(args: &Args) -> Result<u8> {
     ensure!(args.path.exists(), "there is no {}", args.path.display());
     let mut damaged = 0;
     let mut repaired = 0;
-    for trace in Trace::open_all(&args.path)? {
+    let traces = Trace::open_all(&args.path)?;
+    let mut progress = Progress::of("check", &traces);
+    for trace in &traces {
         for refused in trace.refused() {
-            eprintln!("laneway: {refused}");
-            eprintln!(
+            progress.say(&format!("laneway: {refused}"));
+            progress.say(&format!(
                 "laneway: {} holds nothing that could be saved",
                 refused.file.display()
-            );
+            ));
             damaged += 1;
             if !args.dry_run {
-                set_aside(&refused.file)?;
+                let hidden = set_aside(&refused.file)?;
+                progress.say(&format!("laneway: it is called {} now", hidden.display()));
                 repaired += 1;
             }
         }
         for index in 0..trace.streams().len() {
-            let (events, damages) = look(&trace, index);
+            let (events, damages) = look(trace, index);
+            let files = &trace.streams()[index].files;
+            progress.add(files.iter().map(|file| size(file)).sum());
             if damages.is_empty() {
                 continue;
             }
             damaged += 1;
             for damage in &damages {
-                eprintln!("laneway: {damage}");
+                progress.say(&format!("laneway: {damage}"));
             }
             if args.dry_run {
                 continue;
             }
-            rewrite(&trace, index)?;
+            rewrite(trace, index)?;
             repaired += 1;
             let lost: u64 = damages.iter().map(|damage| damage.skipped).sum();
-            let file = trace.streams()[index].files[0].display();
-            eprintln!(
-                "laneway: {file}: {} events kept, {} cut",
+            progress.say(&format!(
+                "laneway: {}: {} events kept, {} cut",
+                files[0].display(),
                 count(events),
                 bytes(lost)
-            );
+            ));
         }
     }
+    drop(progress);
     match (damaged, args.dry_run) {
         (0, _) => eprintln!("laneway: nothing to repair"),
         (_, true) => return Ok(3),
@@ -148,10 +155,9 @@ fn remove_index(file: &Path) -> Result<()> {
 }
 
 /// Gives a file a name that readers pass over.
-fn set_aside(file: &Path) -> Result<()> {
+fn set_aside(file: &Path) -> Result<PathBuf> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let hidden = file.with_file_name(format!(".{name}.damaged"));
     fs::rename(file, &hidden).with_context(|| format!("cannot rename {}", file.display()))?;
-    eprintln!("laneway: it is called {} now", hidden.display());
-    Ok(())
+    Ok(hidden)
 }

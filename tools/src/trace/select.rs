@@ -375,6 +375,14 @@ pub(crate) struct Origin {
     pub(crate) cpu: Option<u64>,
 }
 
+/// Whether a member of an event's context is what [`Origin`] says.
+pub(crate) fn is_origin(name: &str) -> bool {
+    matches!(
+        name,
+        "vpid" | "pid" | "procname" | "vtid" | "tid" | "cpu_id"
+    )
+}
+
 impl Origin {
     pub(crate) fn of(event: &Event<'_>) -> Self {
         let mut finder = OriginFinder::default();

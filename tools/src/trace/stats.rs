@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::json::rfc3339;
 use super::select::{Origin, SelectArgs};
 use super::view::is_broken_pipe;
+use crate::progress::Progress;
 use crate::units::{bytes, count};
 
 const EXAMPLES: &str = "\
@@ -125,14 +126,17 @@ fn gather(args: &Args) -> anyhow::Result<Stats> {
         })
         .collect();
     let (mut first, mut last) = (None, None);
-    while let Some(item) = reader.next_item() {
-        let event = match item {
-            Item::Event(event) => event,
-            Item::Notice(Notice::Lost(loss)) => {
+    let mut progress = Progress::of("count", &traces);
+    loop {
+        progress.event(&reader);
+        let event = match reader.next_item() {
+            None => break,
+            Some(Item::Event(event)) => event,
+            Some(Item::Notice(Notice::Lost(loss))) => {
                 add_loss(&mut stats, &mut streams, &loss);
                 continue;
             }
-            Item::Notice(Notice::Damage(damage)) => {
+            Some(Item::Notice(Notice::Damage(damage))) => {
                 stats.damage.push(damage.to_string());
                 continue;
             }

@@ -21,6 +21,7 @@ use laneway_ctf::text::{
 use super::json;
 use super::select::{SelectArgs, Selection};
 use crate::output::Paint;
+use crate::progress::{Progress, is_file};
 
 /// How often a trace that is being written is looked at.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -297,6 +298,10 @@ fn view(args: &Args) -> anyhow::Result<u8> {
         printed: 0,
         seen: HashMap::new(),
         damaged: false,
+        progress: match is_file(io::stdout()) && !args.follow {
+            true => Progress::of("print", &traces),
+            false => Progress::none(),
+        },
     };
     let reader = selection.reader(&traces);
     if args.follow {
@@ -320,6 +325,7 @@ struct Viewer<'a> {
     /// How many events of each file have been seen, for when the trace is opened anew.
     seen: HashMap<PathBuf, u64>,
     damaged: bool,
+    progress: Progress,
 }
 
 /// Whether to go on.
@@ -352,9 +358,11 @@ impl Viewer<'_> {
                 .collect(),
             false => Vec::new(),
         };
-        while let Some(item) = reader.next_item() {
-            match item {
-                Item::Event(event) => {
+        loop {
+            self.progress.event(reader);
+            match reader.next_item() {
+                None => break,
+                Some(Item::Event(event)) => {
                     if self.args.follow {
                         if let Some(left) =
                             left.get_mut(event.stream_index()).filter(|left| **left > 0)
@@ -390,16 +398,16 @@ impl Viewer<'_> {
                         return Ok(Go::Enough);
                     }
                 }
-                Item::Notice(Notice::Lost(loss)) => {
+                Some(Item::Notice(Notice::Lost(loss))) => {
                     let mut line = Vec::new();
                     self.losses.loss(&mut line, reader, &loss);
                     self.output.flush().context("cannot write")?;
-                    io::stderr().write_all(&line)?;
+                    self.progress.say(String::from_utf8_lossy(&line).trim_end());
                 }
-                Item::Notice(Notice::Damage(damage)) => {
+                Some(Item::Notice(Notice::Damage(damage))) => {
                     self.damaged = true;
                     self.output.flush().context("cannot write")?;
-                    eprintln!("laneway: {damage}");
+                    self.progress.say(&format!("laneway: {damage}"));
                 }
             }
         }

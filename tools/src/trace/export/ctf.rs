@@ -11,19 +11,14 @@ use laneway_ctf::model::TraceClass;
 use laneway_ctf::read::{Item, Notice, StreamCopy, Trace};
 use laneway_ctf::{ctf2, tsdl};
 
-use super::super::select::Selection;
-use super::make_directory;
+use super::Outcome;
+use crate::progress::Progress;
+use crate::trace::select::Selection;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     Tsdl,
     Json,
-}
-
-/// What was written, and what could not be read.
-pub(super) struct Outcome {
-    pub(super) events: u64,
-    pub(super) damage: Vec<String>,
 }
 
 /// Metadata in a format.
@@ -43,6 +38,7 @@ pub(super) fn export(
     selection: &mut Selection,
     format: Format,
     to: &Path,
+    progress: &mut Progress,
 ) -> Result<Outcome> {
     let mut texts = Vec::new();
     for trace in traces {
@@ -55,7 +51,8 @@ pub(super) fn export(
             1 => to.to_owned(),
             _ => to.join(directory_name(trace, i)),
         };
-        make_directory(&directory)?;
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make the directory {}", directory.display()))?;
         write(&directory.join("metadata"), text)?;
         for stream in trace.streams() {
             let name = stream.files[0].file_name().unwrap_or_default();
@@ -70,22 +67,21 @@ pub(super) fn export(
         copies.push(StreamCopy::new(BufWriter::new(file), !whole));
     }
     let mut reader = selection.reader(traces);
-    let mut outcome = Outcome {
-        events: 0,
-        damage: Vec::new(),
-    };
-    while let Some(item) = reader.next_item() {
-        match item {
-            Item::Event(event) if selection.is_over(&event) => break,
-            Item::Event(event) if selection.takes(&event) => {
+    let mut outcome = Outcome::default();
+    loop {
+        progress.event(&reader);
+        match reader.next_item() {
+            None => break,
+            Some(Item::Event(event)) if selection.is_over(&event) => break,
+            Some(Item::Event(event)) if selection.takes(&event) => {
                 let index = event.stream_index();
                 copies[index]
                     .event(&event)
                     .with_context(|| format!("cannot write {}", files[index].display()))?;
                 outcome.events += 1;
             }
-            Item::Notice(Notice::Damage(damage)) => outcome.damage.push(damage.to_string()),
-            Item::Event(_) | Item::Notice(Notice::Lost(_)) => {}
+            Some(Item::Notice(Notice::Damage(damage))) => outcome.damage.push(damage.to_string()),
+            Some(Item::Event(_) | Item::Notice(Notice::Lost(_))) => {}
         }
     }
     for (i, copy) in copies.into_iter().enumerate() {

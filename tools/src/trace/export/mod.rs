@@ -5,25 +5,31 @@
 //!  perfetto         a protobuf trace for ui.perfetto.dev and its SQL
 //!  chrome           JSON trace events for chrome://tracing
 //!  json, csv        one line for each event
+//!  parquet          a directory of one table for each event, typed columns
 //! ```
-//! Output goes to a file (or standard output) that did not exist, or into a new directory.
+//! Output goes to a file (or standard output) that did not exist, or into a new directory. What could not be finished is
+//! not left behind.
 
 mod chrome;
 mod csv;
 mod ctf;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod perfetto;
+mod target;
 
-use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use jiff::tz::TimeZone;
 use laneway_ctf::read::{Event, Item, Notice, Trace};
 
+use self::target::Target;
 use super::json;
 use super::select::{SelectArgs, Selection};
 use super::view::is_broken_pipe;
+use crate::progress::Progress;
 use crate::units::count;
 
 const EXAMPLES: &str = "\
@@ -31,6 +37,7 @@ Examples:
   laneway export trace/ --to perfetto -o trace.pftrace
   laneway export trace/ --to ctf-1.8 -o slice/ --since +1s --until +2s
   laneway export trace/ --to csv -e 'shop:order' > orders.csv
+  laneway export trace/ --to parquet -o tables/      # then, in duckdb: FROM 'tables/shop.order.parquet'
 
 Exit codes: 0 success, 1 nothing could be exported, 2 wrong command line, 3 parts of the trace are damaged";
 
@@ -60,6 +67,20 @@ enum To {
     Chrome,
     Json,
     Csv,
+    #[cfg(feature = "parquet")]
+    Parquet,
+}
+
+impl To {
+    /// Whether the output is a directory and not a file.
+    fn is_directory(self) -> bool {
+        match self {
+            To::Ctf18 | To::Ctf2 => true,
+            #[cfg(feature = "parquet")]
+            To::Parquet => true,
+            To::Perfetto | To::Chrome | To::Json | To::Csv => false,
+        }
+    }
 }
 
 /// Writes events in some format.
@@ -77,95 +98,103 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
 
 fn export(args: &Args) -> anyhow::Result<u8> {
     let (traces, mut selection) = args.select.open(&TimeZone::system())?;
-    let format = match args.to {
-        To::Ctf18 => Some(ctf::Format::Tsdl),
-        To::Ctf2 => Some(ctf::Format::Json),
-        _ => None,
-    };
-    if let Some(format) = format {
-        let Some(directory) = &args.output else {
-            bail!("CTF is a directory: say where with -o DIR");
-        };
-        ensure!(
-            !directory.exists(),
-            "{} exists already",
-            directory.display()
-        );
-        let outcome = ctf::export(&traces, &mut selection, format, directory)?;
-        return Ok(end(outcome.events, &outcome.damage, args.output.as_deref()));
-    }
-    let out = open(args.output.as_deref())?;
-    let mut exporter: Box<dyn Exporter> = match args.to {
-        To::Perfetto => {
+    let target = match &args.output {
+        Some(path) if args.to.is_directory() => Target::directory(path)?,
+        Some(path) => Target::file(path)?,
+        None => {
             ensure!(
-                args.output.is_some() || !io::stdout().is_terminal(),
+                !args.to.is_directory(),
+                "this format is a directory: say where with -o DIR"
+            );
+            ensure!(
+                args.to != To::Perfetto || !io::stdout().is_terminal(),
                 "a protobuf trace is no text for a terminal: say where with -o FILE"
             );
-            Box::new(perfetto::Perfetto::new(out))
+            Target::stdout()
         }
-        To::Chrome => Box::new(chrome::Chrome::new(out)?),
-        To::Csv => Box::new(csv::Csv::new(out, &traces)?),
-        _ => Box::new(JsonLines { out }),
     };
-    let (events, damage) = drive(&traces, &mut selection, exporter.as_mut())?;
-    exporter.finish().context("cannot write")?;
-    Ok(end(events, &damage, args.output.as_deref()))
-}
-
-/// Says what was done; the exit code.
-fn end(events: u64, damage: &[String], output: Option<&Path>) -> u8 {
-    for damage in damage {
+    let mut progress = match target.is_apart() {
+        true => Progress::of("export", &traces),
+        false => Progress::none(),
+    };
+    let outcome = match args.to {
+        To::Ctf18 => ctf::export(
+            &traces,
+            &mut selection,
+            ctf::Format::Tsdl,
+            target.path(),
+            &mut progress,
+        ),
+        To::Ctf2 => ctf::export(
+            &traces,
+            &mut selection,
+            ctf::Format::Json,
+            target.path(),
+            &mut progress,
+        ),
+        _ => {
+            let mut exporter: Box<dyn Exporter> = match args.to {
+                #[cfg(feature = "parquet")]
+                To::Parquet => Box::new(parquet::Parquet::new(target.path())),
+                To::Perfetto => Box::new(perfetto::Perfetto::new(target.open()?)),
+                To::Chrome => Box::new(chrome::Chrome::new(target.open()?)?),
+                To::Csv => Box::new(csv::Csv::new(target.open()?, &traces)?),
+                _ => Box::new(JsonLines {
+                    out: target.open()?,
+                }),
+            };
+            drive(&traces, &mut selection, exporter.as_mut(), &mut progress)
+        }
+    }?;
+    drop(progress);
+    target.keep();
+    for damage in &outcome.damage {
         eprintln!("laneway: {damage}");
     }
-    if let Some(path) = output {
+    if let Some(path) = &args.output {
         eprintln!(
             "laneway: {} events written to {}",
-            count(events),
+            count(outcome.events),
             path.display()
         );
     }
-    if damage.is_empty() { 0 } else { 3 }
+    Ok(if outcome.damage.is_empty() { 0 } else { 3 })
+}
+
+/// What was written, and what could not be read.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub(super) events: u64,
+    pub(super) damage: Vec<String>,
 }
 
 fn drive(
     traces: &[Trace],
     selection: &mut Selection,
     exporter: &mut dyn Exporter,
-) -> anyhow::Result<(u64, Vec<String>)> {
+    progress: &mut Progress,
+) -> anyhow::Result<Outcome> {
     let mut reader = selection.reader(traces);
-    let (mut events, mut damages) = (0, Vec::new());
-    while let Some(item) = reader.next_item() {
-        match item {
-            Item::Event(event) if selection.is_over(&event) => break,
-            Item::Event(event) if selection.takes(&event) => {
+    let mut outcome = Outcome::default();
+    loop {
+        progress.event(&reader);
+        match reader.next_item() {
+            None => break,
+            Some(Item::Event(event)) if selection.is_over(&event) => break,
+            Some(Item::Event(event)) if selection.takes(&event) => {
                 exporter.event(&event).context("cannot write")?;
-                events += 1;
+                outcome.events += 1;
             }
-            Item::Notice(Notice::Damage(damage)) => damages.push(damage.to_string()),
-            Item::Event(_) | Item::Notice(Notice::Lost(_)) => {}
+            Some(Item::Notice(Notice::Damage(damage))) => outcome.damage.push(damage.to_string()),
+            Some(Item::Event(_) | Item::Notice(Notice::Lost(_))) => {}
         }
     }
-    Ok((events, damages))
+    exporter.finish().context("cannot write")?;
+    Ok(outcome)
 }
 
+/// Where text and bytes go.
 pub(super) type Out = BufWriter<Box<dyn Write>>;
-
-fn open(path: Option<&Path>) -> anyhow::Result<Out> {
-    let to: Box<dyn Write> = match path {
-        None => Box::new(io::stdout()),
-        Some(path) => {
-            let mut options = OpenOptions::new();
-            let file = options.write(true).create_new(true).open(path);
-            Box::new(file.map_err(|e| match e.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    anyhow::anyhow!("{} exists already", path.display())
-                }
-                _ => anyhow::Error::new(e).context(format!("cannot write {}", path.display())),
-            })?)
-        }
-    };
-    Ok(BufWriter::with_capacity(256 << 10, to))
-}
 
 struct JsonLines {
     out: Out,
@@ -180,10 +209,4 @@ impl Exporter for JsonLines {
     fn finish(&mut self) -> anyhow::Result<()> {
         Ok(self.out.flush()?)
     }
-}
-
-/// Makes a directory and those above it.
-pub(super) fn make_directory(path: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(path)
-        .with_context(|| format!("cannot make the directory {}", path.display()))
 }

@@ -1,0 +1,104 @@
+//! What `laneway export` writes, read back.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::made::{EVENTS, trace};
+use crate::run::{babeltrace2, text};
+
+#[test]
+fn exports_to_ctf_read_back_as_what_they_came_from() {
+    let dir = trace();
+    let want = babeltrace2(&dir.path().join("t"));
+    text(&dir, &["export", "t", "--to", "ctf-2", "-o", "two"]);
+    assert_eq!(
+        text(&dir, &["view", "two", "--format", "babeltrace"])
+            .lines()
+            .count() as u64,
+        EVENTS
+    );
+    text(&dir, &["export", "two", "--to", "ctf-1.8", "-o", "back"]);
+    assert_eq!(
+        babeltrace2(&dir.path().join("back")),
+        want,
+        "1.8 to 2 to 1.8"
+    );
+    assert_eq!(
+        fs::read_to_string(dir.path().join("back/metadata")).unwrap(),
+        fs::read_to_string(dir.path().join("t/metadata")).unwrap()
+    );
+    text(
+        &dir,
+        &[
+            "export",
+            "t",
+            "--to",
+            "ctf-1.8",
+            "-o",
+            "slice",
+            "-w",
+            "id >= 20 && id < 60 && who == \"a*\"",
+        ],
+    );
+    let slice = babeltrace2(&dir.path().join("slice"));
+    let ids: Vec<_> = slice
+        .lines()
+        .map(|line| {
+            line.split("{ id = ")
+                .nth(1)
+                .unwrap()
+                .split(',')
+                .next()
+                .unwrap()
+        })
+        .collect();
+    let wanted: Vec<_> = (20..60)
+        .filter(|n| n % 2 == 0 && n % 5 != 4)
+        .map(|n: u64| n.to_string())
+        .collect();
+    assert_eq!(ids, wanted);
+}
+
+#[test]
+fn exports_to_other_formats_hold_every_event() {
+    let dir = trace();
+    let csv = text(&dir, &["export", "t", "--to", "csv"]);
+    let lines: Vec<_> = csv.split("\r\n").collect();
+    assert_eq!(lines[0], "time,event,cpu,pid,tid,id,total,who,items,note");
+    assert_eq!(
+        lines[2],
+        "2026-11-20T08:40:00.001000000Z,shop:order,3,4711,101,1,0.5,\"bob, \"\"b\"\"\",\"[1,1]\","
+    );
+    assert_eq!(lines.len() as u64, 1 + EVENTS + 1);
+    let json = text(&dir, &["export", "t", "--to", "json"]);
+    assert_eq!(json, text(&dir, &["view", "t", "--json"]));
+    let chrome: Value =
+        serde_json::from_str(&text(&dir, &["export", "t", "--to", "chrome"])).unwrap();
+    let events = chrome["traceEvents"].as_array().unwrap();
+    assert_eq!(events.len() as u64, 1 + EVENTS);
+    assert_eq!(events[2]["ts"], 1000.0);
+    assert_eq!(events[2]["args"]["id"], 1);
+    text(
+        &dir,
+        &["export", "t", "--to", "perfetto", "-o", "t.pftrace"],
+    );
+    let bytes = fs::read(dir.path().join("t.pftrace")).unwrap();
+    // Packets, field 1, one behind the other: a process, two threads, and the events.
+    let (mut at, mut packets) = (0, 0);
+    while at < bytes.len() {
+        assert_eq!(bytes[at], 0x0a);
+        let (mut length, mut shift) = (0usize, 0);
+        loop {
+            at += 1;
+            length |= usize::from(bytes[at] & 0x7f) << shift;
+            shift += 7;
+            if bytes[at] & 0x80 == 0 {
+                break;
+            }
+        }
+        at += 1 + length;
+        packets += 1;
+    }
+    assert_eq!((at, packets), (bytes.len(), 3 + EVENTS));
+}

@@ -1,0 +1,13 @@
+//! `view`, `stats`, `export` and `repair` through the real command, on traces made here.
+
+mod export;
+mod follow;
+mod made;
+mod mistakes;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod repair;
+mod run;
+mod stats;
+mod terminal;
+mod view;
