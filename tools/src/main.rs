@@ -9,6 +9,7 @@
 //!   stats    counts what is in it                  │
 //!   export   converts it                           ├─ laneway-ctf
 //!   repair   makes a broken one whole              ┘
+//!   completions, man                               ── generated from the command line
 //! ```
 //!
 //! Invariant: what a recorded program prints on its standard output is all that `laneway` lets appear there, unless
@@ -17,11 +18,13 @@
 #![forbid(unsafe_code)]
 
 mod channel;
+mod completions;
 mod daemon;
 mod demo;
 mod elf;
 mod events;
 mod exit;
+mod man;
 mod output;
 mod progress;
 mod record;
@@ -32,7 +35,7 @@ mod units;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 // This command is a traced program, too: the demo's workload. Other runs of it leave the user's daemon alone.
 laneway::attach_only_when_asked!();
@@ -71,6 +74,8 @@ enum Command {
     Stats(trace::stats::Args),
     Export(trace::export::Args),
     Repair(trace::repair::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     #[command(hide = true)]
     DemoWorkload(demo::workload::Args),
 }
@@ -84,6 +89,8 @@ fn main() -> ExitCode {
         Command::Stats(args) => exit::code_or(trace::stats::run(&args), 1),
         Command::Export(args) => exit::code_or(trace::export::run(&args), 1),
         Command::Repair(args) => exit::code_or(trace::repair::run(&args), 1),
+        Command::Completions(args) => exit::code_or(completions::run(&args, &Cli::command()), 1),
+        Command::Man(args) => exit::code_or(man::run(&args, &Cli::command()), 1),
         Command::Demo(args) => exit::code_or(demo::run(&args), 1),
         Command::DemoWorkload(args) => exit::code_or(demo::workload::run(&args), 1),
     }
@@ -92,7 +99,6 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

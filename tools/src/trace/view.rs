@@ -47,8 +47,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     select: SelectArgs,
 
-    /// How to print: `pretty` (the default on a terminal), `babeltrace` (as babeltrace2 does; the default otherwise),
-    /// or `json`
+    /// How to print [default: pretty on a terminal, else babeltrace]
     #[arg(short, long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
 
@@ -89,12 +88,12 @@ pub(crate) struct Args {
     no_delta: bool,
 
     /// Where names stand before values (babeltrace): all, none, or some of payload,context,scope,header
-    #[arg(long, value_name = "NAMES", help_heading = "Text", value_delimiter = ',', value_parser = NAMES)]
+    #[arg(long, value_name = "NAMES", help_heading = "Text", value_delimiter = ',', value_parser = NAMES, hide_possible_values = true)]
     names: Vec<String>,
 
     /// What else to print (babeltrace): all, none, or some of
     /// trace,trace:hostname,trace:domain,trace:procname,trace:vpid,loglevel,emf
-    #[arg(long, value_name = "FIELDS", help_heading = "Text", value_delimiter = ',', value_parser = FIELDS)]
+    #[arg(long, value_name = "FIELDS", help_heading = "Text", value_delimiter = ',', value_parser = FIELDS, hide_possible_values = true)]
     fields: Vec<String>,
 }
 
@@ -117,8 +116,11 @@ const FIELDS: [&str; 10] = [
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
+    /// One short line, in colours, through the pager
     Pretty,
+    /// What babeltrace2 prints, character by character
     Babeltrace,
+    /// One JSON object on each line
     Json,
 }
 

@@ -59,14 +59,21 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum To {
+    /// A directory: CTF 1.8, which babeltrace2 and Trace Compass read
     #[value(name = "ctf-1.8")]
     Ctf18,
+    /// A directory: CTF 2, with metadata in JSON
     #[value(name = "ctf-2")]
     Ctf2,
+    /// A file for ui.perfetto.dev and its SQL
     Perfetto,
+    /// A file of JSON trace events, for chrome://tracing
     Chrome,
+    /// One JSON object for each event, as `view --json`
     Json,
+    /// One line for each event, one column for each field
     Csv,
+    /// A directory: one table for each event, with typed columns, for DuckDB, pandas and the like
     #[cfg(feature = "parquet")]
     Parquet,
 }
