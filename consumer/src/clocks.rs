@@ -1,7 +1,7 @@
 //! The clocks of a session, and how fast they run.
 //!
-//! A clock is described once per session, with one identity, so that readers can put the events of all its traces in
-//! one order:
+//! A clock is described once per session, so that readers can put the events of all its traces in one order. Its identity
+//! is that of the machine since it was started: the same for whoever records there, and for a session that is resumed.
 //!
 //! ```text
 //!   1970-01-01 ──── offset ────▶ reading 0 ──── ticks / frequency ────▶ an event
@@ -29,7 +29,7 @@ use laneway_ctf::model::{ClockClass, Uuid};
 use laneway_ringbuf::clock::{self, Calibration};
 
 use crate::Error;
-use crate::host::random_uuid;
+use crate::host::{boot_id, random_uuid};
 
 /// How long the first measurement takes.
 const FIRST: Duration = Duration::from_millis(2);
@@ -101,7 +101,7 @@ impl Measured {
         let since = Instant::now();
         Ok(Measured {
             calibration: Calibration::measure(ring_clock(kind), FIRST),
-            uuid: random_uuid()?,
+            uuid: identity(kind)?,
             since,
             settled: kind == ClockKind::Monotonic,
         })
@@ -128,6 +128,22 @@ impl Measured {
         class.set_offset_ns(self.calibration.offset_ns());
         class
     }
+}
+
+/// The machine's boot id is that of its monotonic clock, as LTTng has it; other clocks are named after it.
+fn identity(kind: ClockKind) -> Result<Uuid, Error> {
+    let boot = match boot_id() {
+        Some(boot) => boot,
+        None => random_uuid()?,
+    };
+    Ok(match kind {
+        ClockKind::Monotonic => boot,
+        ClockKind::Tsc => {
+            let mut bytes = boot.0;
+            bytes.iter_mut().for_each(|byte| *byte ^= 0x5c);
+            Uuid::from_random(bytes)
+        }
+    })
 }
 
 /// The clock that applications choose when they may.
@@ -162,6 +178,15 @@ mod tests {
             assert!(again.settled);
             assert_eq!(again.class, settled);
         }
+    }
+
+    #[test]
+    fn clocks_are_told_apart_and_known_again() {
+        let look = |kind| Clocks::default().look(kind).unwrap().class.uuid;
+        let tsc = identity(ClockKind::Tsc).unwrap();
+        assert_eq!(tsc, identity(ClockKind::Tsc).unwrap());
+        assert_ne!(Some(tsc), look(ClockKind::Monotonic));
+        assert_eq!(look(ClockKind::Monotonic), boot_id());
     }
 
     #[test]

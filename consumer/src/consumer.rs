@@ -13,6 +13,7 @@ use crate::clocks::best_clock;
 use crate::front::Front;
 use crate::listen::Listener;
 use crate::session::Session;
+use crate::storage::{Gain, TraceFormat};
 use crate::summary::Summary;
 
 /// What can be chosen about a consumer.
@@ -26,16 +27,19 @@ pub struct Options {
     pub hello_timeout: Duration,
     /// How long applications may take to stop when the consumer finishes.
     pub stop_timeout: Duration,
+    /// What traces are written in.
+    pub trace_format: TraceFormat,
 }
 
 impl Default for Options {
-    /// A second, 1024 applications, ten seconds, two seconds.
+    /// A second, 1024 applications, ten seconds, two seconds, CTF 1.8.
     fn default() -> Self {
         Options {
             flush_period: Duration::from_secs(1),
             max_processes: 1024,
             hello_timeout: Duration::from_secs(10),
             stop_timeout: Duration::from_secs(2),
+            trace_format: TraceFormat::default(),
         }
     }
 }
@@ -135,6 +139,14 @@ impl Consumer {
 }
 
 impl Shared {
+    /// There is more in a trace.
+    pub(crate) fn count(&self, gain: Gain) {
+        self.progress.bytes.fetch_add(gain.bytes, Ordering::Relaxed);
+        self.progress
+            .recorded
+            .fetch_add(gain.events, Ordering::Relaxed);
+    }
+
     /// Makes the front look what there is to do.
     pub(crate) fn alarm(&self) {
         // Full already is as good.

@@ -14,6 +14,13 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// Another consumer records into the same directory.
+    #[error("another consumer records into {}; stop it first", path.display())]
+    SessionInUse {
+        /// The directory.
+        path: PathBuf,
+    },
+
     /// Another consumer listens at the same place.
     #[error(
         "another consumer listens on {} already; stop it, or choose another socket",

@@ -254,17 +254,19 @@ impl Front {
         Ok(())
     }
 
+    /// If it cannot be told, it is gone, and that is seen elsewhere.
+    fn tell(&self, id: u64, message: &ToApplication) {
+        let client = self.clients.get(&id);
+        if let Some(connection) = client.and_then(|client| client.connection.as_ref()) {
+            let _ = connection.send(message, &[]);
+        }
+    }
+
     fn take_reports(&mut self) {
         while let Ok((id, report)) = self.reports.try_recv() {
             match report {
-                Report::Ready => {
-                    if let Some(connection) =
-                        self.clients.get(&id).and_then(|c| c.connection.as_ref())
-                    {
-                        // If it cannot be told, it is gone, and that is seen elsewhere.
-                        let _ = connection.send(&ToApplication::Accepted, &[]);
-                    }
-                }
+                Report::Idle => self.tell(id, &ToApplication::Trim),
+                Report::Ready => self.tell(id, &ToApplication::Accepted),
                 Report::Refused(e) => self.refuse(id, &e),
                 Report::Finished(process) => {
                     self.summary.add(*process);

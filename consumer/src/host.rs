@@ -21,6 +21,12 @@ impl Host {
     }
 }
 
+/// The identity of the machine since it was started (proc_sys_kernel(5), `random/boot_id`).
+pub(crate) fn boot_id() -> Option<Uuid> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    text.trim().parse().ok()
+}
+
 /// An identity that nobody else has.
 pub(crate) fn random_uuid() -> Result<Uuid, Error> {
     let mut bytes = [0; 16];

@@ -41,15 +41,14 @@ mod drain;
 mod error;
 mod front;
 mod host;
-mod lane_file;
 mod listen;
-mod metadata;
 mod session;
+mod storage;
 mod summary;
-mod trace;
 
 pub use consumer::{Consumer, Options, Progress};
 pub use error::Error;
 pub use listen::Listener;
 pub use session::{Session, file_name};
+pub use storage::TraceFormat;
 pub use summary::{Counts, LaneSummary, Lost, ProcessSummary, Refusal, Summary};

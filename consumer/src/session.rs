@@ -8,16 +8,29 @@
 //!     shop-4711-2/           another process of that name and number
 //! ```
 //!
-//! Invariant: no name that an application sends leads out of the session's directory.
+//! A session can be [resumed](Session::resume): the rings of processes that outlived their consumer are told from each
+//! other by an id, which is their trace's UUID, too.
+//!
+//! Invariant: no name that an application sends leads out of the session's directory, and no two of them write into the
+//! same trace.
 
-use std::fs::{self, DirBuilder};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
+
+use laneway_control::Hello;
+use laneway_ctf::metadata;
+use laneway_ctf::model::Uuid;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use crate::Error;
 use crate::clocks::Clocks;
-use crate::host::Host;
+use crate::host::{Host, random_uuid};
+use crate::storage::uuid_of;
 
 /// A directory that is being recorded into.
 #[derive(Debug)]
@@ -27,6 +40,46 @@ pub struct Session {
     created: SystemTime,
     began: Instant,
     clocks: Clocks,
+    traces: Mutex<Traces>,
+    /// Held as long as somebody records into the directory.
+    _lock: File,
+}
+
+/// The traces of a session by their identity.
+#[derive(Debug, Default)]
+struct Traces {
+    /// Those that an earlier consumer left and nobody has gone on with.
+    left: BTreeMap<Uuid, PathBuf>,
+    /// Those that are being written, or were.
+    used: BTreeSet<Uuid>,
+}
+
+/// Where the trace of a process goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Into a directory that was made for it.
+    New {
+        /// The directory.
+        directory: PathBuf,
+        /// The identity that the trace gets.
+        uuid: Uuid,
+    },
+    /// Behind what is there.
+    Resumed {
+        /// The directory.
+        directory: PathBuf,
+        /// The identity that the trace has.
+        uuid: Uuid,
+    },
+}
+
+impl Place {
+    /// The identity of the trace.
+    pub(crate) fn uuid(&self) -> Uuid {
+        match self {
+            Place::New { uuid, .. } | Place::Resumed { uuid, .. } => *uuid,
+        }
+    }
 }
 
 impl Session {
@@ -40,12 +93,40 @@ impl Session {
             fs::create_dir_all(above).map_err(Error::io("make", above))?;
         }
         make_directory(&directory)?;
+        Session::open(directory)
+    }
+
+    /// Goes on with a session whose consumer died: processes that still run go on with their traces.
+    ///
+    /// # Errors
+    /// There is none at `directory`, or somebody records into it.
+    pub fn resume(directory: impl Into<PathBuf>) -> Result<Session, Error> {
+        let mut session = Session::open(directory.into())?;
+        let traces = session.traces.get_mut();
+        let left = &mut traces.unwrap_or_else(PoisonError::into_inner).left;
+        let fail = |e| Error::io("read", &session.directory)(e);
+        for entry in fs::read_dir(&session.directory).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            left.extend(identity(&path).map(|uuid| (uuid, path)));
+        }
+        Ok(session)
+    }
+
+    fn open(directory: PathBuf) -> Result<Session, Error> {
+        let lock = File::open(&directory).map_err(Error::io("open", &directory))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::AGAIN) => return Err(Error::SessionInUse { path: directory }),
+            Err(e) => return Err(Error::io("lock", directory)(e)),
+        }
         Ok(Session {
             directory,
             host: Host::look(),
             created: SystemTime::now(),
             began: Instant::now(),
             clocks: Clocks::default(),
+            traces: Mutex::default(),
+            _lock: lock,
         })
     }
 
@@ -71,6 +152,31 @@ impl Session {
         &self.clocks
     }
 
+    /// Where the trace of a process goes that says this of itself: behind what an earlier consumer wrote of its ring, or
+    /// into a new directory.
+    ///
+    /// # Errors
+    /// A directory cannot be made.
+    pub(crate) fn place(&self, hello: &Hello) -> Result<Place, Error> {
+        let uuid = Uuid::from_random(hello.ring);
+        let left = {
+            let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = hello.ring != [0; 16] && traces.used.insert(uuid);
+            first.then(|| traces.left.remove(&uuid).filter(|_| hello.resumed))
+        };
+        Ok(match left {
+            Some(Some(directory)) => Place::Resumed { directory, uuid },
+            Some(None) => Place::New {
+                directory: self.make_trace(&hello.name, hello.pid)?,
+                uuid,
+            },
+            None => Place::New {
+                directory: self.make_trace(&hello.name, hello.pid)?,
+                uuid: random_uuid()?,
+            },
+        })
+    }
+
     /// Makes the directory for a process' trace.
     ///
     /// # Errors
@@ -86,6 +192,15 @@ impl Session {
         }
         unreachable!("4 billion traces of one process id")
     }
+}
+
+/// The identity of the trace in a directory, if there is one: as its streams have it, which outlive the metadata.
+fn identity(directory: &Path) -> Option<Uuid> {
+    let files = fs::read_dir(directory).ok()?.flatten();
+    let lanes = files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b"lane_"));
+    let uuids = lanes.filter_map(|file| uuid_of(&file.path()));
+    let described = || metadata::read_file(&directory.join("metadata")).ok()?.uuid;
+    uuids.into_iter().next().or_else(described)
 }
 
 fn make_directory(path: &Path) -> Result<(), Error> {

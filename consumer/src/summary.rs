@@ -12,9 +12,14 @@
 //! Invariant: `emitted == recorded + lost.total()`, for each lane, each process and the whole.
 
 use std::ops::AddAssign;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use laneway_control::{Hello, Rseq};
+use rustix::fs::fstat;
 use serde::Serialize;
+
+use crate::clocks::ring_clock;
 
 /// Processes that are listed one by one; of any more only the totals are kept.
 const MAX_LISTED: usize = 4096;
@@ -62,6 +67,8 @@ pub struct ProcessSummary {
     pub exe: String,
     /// The directory of its trace.
     pub trace: PathBuf,
+    /// Whether an earlier consumer began the trace; the counts are those of all of it.
+    pub resumed: bool,
     /// The clock of its records: `tsc` or `monotonic`.
     pub clock: &'static str,
     /// Why its lanes are the slow ones, if they are.
@@ -70,12 +77,44 @@ pub struct ProcessSummary {
     pub allow_block: bool,
     /// How many kinds of event it can emit.
     pub event_kinds: usize,
+    /// The most memory that its ring was seen to take.
+    pub memory_bytes: u64,
     /// What it emitted.
     pub counts: Counts,
     /// The same for each lane that was used.
     pub lanes: Vec<LaneSummary>,
     /// What went wrong, in sentences.
     pub problems: Vec<String>,
+}
+
+impl ProcessSummary {
+    /// Who it is, and nothing of what it did.
+    pub(crate) fn of(hello: Hello) -> ProcessSummary {
+        ProcessSummary {
+            pid: hello.pid,
+            name: hello.name,
+            exe: hello.exe,
+            trace: PathBuf::new(),
+            resumed: false,
+            clock: ring_clock(hello.clock).name(),
+            rseq_off: match hello.rseq {
+                Rseq::Active => None,
+                Rseq::Off(reason) => Some(reason),
+            },
+            allow_block: hello.allow_block,
+            event_kinds: 0,
+            memory_bytes: 0,
+            counts: Counts::default(),
+            lanes: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+}
+
+/// Bytes of memory behind a memory file.
+pub(crate) fn memory_bytes(file: &OwnedFd) -> u64 {
+    // In units of 512 bytes, whatever the file system's own are: stat(3type).
+    fstat(file).map_or(0, |stat| stat.st_blocks.cast_unsigned() * 512)
 }
 
 /// The outcome of one lane.

@@ -233,6 +233,36 @@ fn the_demo_records_a_workload_and_says_how_to_go_on() {
 }
 
 #[test]
+fn a_trace_is_written_in_the_format_that_was_asked_for() {
+    let view = |trace: &Path| {
+        let args = ["view", "--format=babeltrace"];
+        let output = run(process::command(laneway()).args(args).arg(trace)).succeeded();
+        assert_eq!(output.stderr, "");
+        output.stdout
+    };
+    let metadata = |recorded: &Recorded| {
+        let process = recorded.process();
+        fs::read(process.trace.join("metadata")).expect("metadata")
+    };
+    let old = ending(&["large"]).options(["--trace-format=ctf-1.8"]).run();
+    assert!(metadata(&old).starts_with(b"/* CTF 1.8 */"));
+    assert_eq!(old.events_and_warnings().0.len(), 5);
+
+    let new = ending(&["large"]).options(["--trace-format=ctf-2"]).run();
+    assert_eq!(metadata(&new)[0], 0x1e, "a JSON text sequence");
+    // Times and process ids differ.
+    let events = |recorded: &Recorded| -> Vec<String> {
+        let text = view(&recorded.trace);
+        let lines = text.lines().filter_map(|line| line.split_once("ends:"));
+        lines
+            .map(|(_, event)| event.replace(char::is_numeric, "#"))
+            .collect()
+    };
+    assert_eq!(events(&old), events(&new));
+    assert_eq!(events(&new).len(), 5);
+}
+
+#[test]
 fn a_wrong_command_line_is_explained() {
     for (arguments, says) in [
         (&["recrod", "--", "true"][..], "recrod"),

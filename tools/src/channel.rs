@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use laneway_consumer::Options;
+use laneway_consumer::{Options, TraceFormat};
 use laneway_control::{ChannelConfig, ClockChoice, Mode};
 use laneway_ringbuf::Geometry;
 use laneway_ringbuf::clock::ClockKind;
@@ -41,6 +41,20 @@ pub(crate) struct ChannelArgs {
     /// The longest time an event waits before it is written
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration)]
     flush_period: Duration,
+
+    /// What traces are written in
+    #[arg(long, value_enum, default_value_t = FormatArg::Ctf1_8)]
+    trace_format: FormatArg,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatArg {
+    /// Common Trace Format 1.8: all its readers know it
+    #[value(name = "ctf-1.8")]
+    Ctf1_8,
+    /// Common Trace Format 2: babeltrace2 knows it from version 2.1 on
+    #[value(name = "ctf-2")]
+    Ctf2,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -100,6 +114,10 @@ impl ChannelArgs {
         );
         Ok(Options {
             flush_period: self.flush_period,
+            trace_format: match self.trace_format {
+                FormatArg::Ctf1_8 => TraceFormat::Ctf1_8,
+                FormatArg::Ctf2 => TraceFormat::Ctf2,
+            },
             ..Options::default()
         })
     }

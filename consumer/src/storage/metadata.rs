@@ -1,10 +1,10 @@
-//! The metadata of one process' trace: its events, its clock, and where the trace comes from.
+//! The metadata of a trace: its events, its clock, and where the trace comes from.
 //!
 //! ```text
-//!   clock     that of the session               ┐
+//!   clock     that of the machine               ┐
 //!   stream    what every lane's packets and     │ how records lie is `laneway_ctf::lane`'s business;
 //!             events begin with                 ┘ what they mean comes from here
-//!   events    one for each description that the process sent, its number the event id
+//!   events    one for each description, its number the event id
 //!   env       host, process, tracer
 //! ```
 //!
@@ -13,74 +13,131 @@
 
 use std::time::SystemTime;
 
-use laneway_control::{ChannelConfig, EventSchema, Field, FieldType, Hello, Mode, Rseq};
+use laneway_control::{
+    Buffers, ChannelConfig, ContextField, ContextFields, EventSchema, Field, FieldType, Hello,
+    Lanes, Mode, PROCNAME_BYTES, Rseq,
+};
 use laneway_ctf::lane;
 use laneway_ctf::model::{
-    ClockClass, EventClass, Float, Integer, Shape, StringClass, Structure, TraceClass, Uuid,
+    ClockClass, Encoding, EventClass, FieldClass, Float, Integer, Length, Shape, StringClass,
+    Structure, Text, TraceClass, Uuid,
 };
 
+use super::lane_file::STREAM_CLASS;
 use crate::host::Host;
-use crate::lane_file::STREAM_CLASS;
 
 /// What there is to say about a trace.
 pub(crate) struct Trace<'a> {
     pub(crate) uuid: Uuid,
-    /// The process.
-    pub(crate) hello: &'a Hello,
+    pub(crate) origin: Origin<'a>,
     pub(crate) host: &'a Host,
     /// When the session began.
     pub(crate) created: SystemTime,
 }
 
+/// Whose events are in a trace.
+#[derive(Clone, Copy)]
+pub(crate) enum Origin<'a> {
+    /// Those of one process.
+    Process(&'a Hello),
+    /// Those of all processes that use the channel.
+    #[expect(dead_code, reason = "for shared buffers")]
+    Shared(&'a ChannelConfig),
+}
+
 impl Trace<'_> {
     /// The metadata, with these events and this clock.
-    pub(crate) fn describe(&self, events: &[EventSchema], clock: ClockClass) -> TraceClass {
+    pub(crate) fn describe<'e>(
+        &self,
+        events: impl IntoIterator<Item = &'e EventSchema>,
+        clock: ClockClass,
+    ) -> TraceClass {
         let clock_name = clock.name.clone();
         let mut trace = lane::trace_class(self.uuid, clock);
-        environment(&mut trace, self.hello, self.host, self.created);
+        trace.set_env("hostname", self.host.name.as_str());
+        trace.set_env("domain", "ust");
+        tracer(&mut trace);
+        trace.set_env("trace_creation_datetime", utc(self.created));
+        trace.set_env("architecture_bit_width", i64::from(usize::BITS));
+        let config = match self.origin {
+            Origin::Process(hello) => {
+                process(&mut trace, hello);
+                &hello.channel
+            }
+            Origin::Shared(config) => {
+                trace.set_env("trace_name", "shared");
+                config
+            }
+        };
+        channel(&mut trace, config);
         let class = u64::from(STREAM_CLASS);
-        let thread_ids = self.hello.channel.thread_ids;
-        let mut stream = lane::stream_class(class, &clock_name, thread_ids);
-        stream.events = events.iter().zip(0..).map(event_class).collect();
+        let mut stream = lane::stream_class(class, &clock_name, false);
+        stream.event_context = context(ContextFields::of(config));
+        if config.lanes == Lanes::Concurrency
+            && let Some(packet) = &mut stream.packet_context
+        {
+            // The lane's number is no CPU's; which one it was, each event says itself.
+            let cpu = packet.fields.iter_mut().find(|f| f.name == "cpu_id");
+            cpu.into_iter().for_each(|f| f.name = "lane_id".to_owned());
+        }
+        stream.events = events.into_iter().zip(0..).map(event_class).collect();
         trace.streams.push(stream);
         trace
     }
 }
 
 /// As LTTng describes where a trace comes from, so that tools made for its traces understand these.
-fn environment(trace: &mut TraceClass, hello: &Hello, host: &Host, created: SystemTime) {
-    trace.set_env("hostname", host.name.as_str());
-    trace.set_env("domain", "ust");
+fn tracer(trace: &mut TraceClass) {
     trace.set_env("tracer_name", "laneway");
     let mut version = env!("CARGO_PKG_VERSION").split('.');
     for name in ["tracer_major", "tracer_minor", "tracer_patchlevel"] {
         let number = version.next().and_then(|n| n.parse::<i64>().ok());
         trace.set_env(name, number.unwrap_or(0));
     }
-    trace.set_env("tracer_buffering_scheme", "pid");
+}
+
+fn process(trace: &mut TraceClass, hello: &Hello) {
     trace.set_env("trace_name", hello.name.as_str());
-    trace.set_env("trace_creation_datetime", utc(created));
-    trace.set_env("architecture_bit_width", i64::from(usize::BITS));
     trace.set_env("vpid", i64::from(hello.pid));
     trace.set_env("procname", hello.name.as_str());
     trace.set_env("exe", hello.exe.as_str());
     trace.set_env("laneway_version", hello.version.as_str());
-    channel(trace, &hello.channel);
     if let Rseq::Off(reason) = &hello.rseq {
         trace.set_env("rseq_off", reason.as_str());
     }
 }
 
 fn channel(trace: &mut TraceClass, channel: &ChannelConfig) {
+    let scheme = match channel.buffers {
+        Buffers::PerProcess => "pid",
+        Buffers::Shared => "uid",
+    };
+    trace.set_env("tracer_buffering_scheme", scheme);
     trace.set_env("channel_name", channel.name.as_str());
-    trace.set_env(
-        "channel_mode",
-        match channel.mode {
-            Mode::Discard => "discard",
-            Mode::Block { .. } => "block",
-            Mode::Overwrite => "overwrite",
-        },
-    );
+    let mode = match channel.mode {
+        Mode::Discard => "discard",
+        Mode::Block { .. } => "block",
+        Mode::Overwrite => "overwrite",
+    };
+    trace.set_env("channel_mode", mode);
+}
+
+/// What every event says besides its own fields.
+fn context(fields: ContextFields) -> Option<Structure> {
+    let mut context = Structure::new();
+    for field in fields.iter() {
+        let class: FieldClass = match field {
+            ContextField::CpuId => Integer::unsigned(32).into(),
+            ContextField::Vpid | ContextField::Vtid => Integer::signed(32).into(),
+            ContextField::Procname => Text {
+                length: Length::Fixed(PROCNAME_BYTES as u64),
+                encoding: Encoding::Utf8,
+            }
+            .into(),
+        };
+        context.push(field.name(), class);
+    }
+    (!context.fields.is_empty()).then_some(context)
 }
 
 fn event_class((event, id): (&EventSchema, u64)) -> EventClass {

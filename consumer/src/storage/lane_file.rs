@@ -1,18 +1,18 @@
-//! The stream of one lane on disk.
+//! One stream on disk: a file that packets are appended to.
 //!
 //! ```text
-//!   ├ header ┤ records ├ header ┤ records … ├ header ┤ records, cut by a full disk
+//!   ├ header ┤ records ├ header ┤ records … ├ header ┤ records, cut by a full disk or a killed consumer
 //!                                           ▲
-//!                                           └ the file is cut back to here, and what was behind is counted
+//!                                           └ the file is cut back to here before anything else is written
 //! ```
 //!
-//! Invariant: the file ends with a whole packet whenever nobody is writing to it, and every event that was taken
-//! from the lane is either in it or counted as lost by the next packet that is.
+//! Invariant: the file ends with a whole packet whenever nobody is writing to it, and its packets follow each other in
+//! the order of time.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use laneway_ctf::lane::PacketHeader;
 use laneway_ctf::model::Uuid;
@@ -28,17 +28,24 @@ pub(crate) struct LaneFile {
     stream: u16,
     cpu: u32,
     file: Option<File>,
+    pub(super) written: Written,
+}
+
+/// What is in a stream file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
     /// Where the last whole packet ends.
     pub(crate) bytes: u64,
+    /// How many packets there are, which is the number of the next one.
     pub(crate) packets: u64,
-    /// Events in the file.
-    pub(crate) recorded: u64,
-    /// Events that were taken from the lane and could not be written.
-    pub(crate) unstored: u64,
+    /// Events in them.
+    pub(crate) events: u64,
     /// What the last packet says about lost events.
-    told_lost: u64,
+    pub(crate) told_lost: u64,
+    /// The clock at the end of the last packet.
+    pub(crate) last_end: u64,
     /// Where in the lane the last packet ended.
-    position: u64,
+    pub(crate) position: u64,
 }
 
 /// What there is to know about records that are to be written.
@@ -61,7 +68,7 @@ pub(crate) struct Batch {
 }
 
 impl LaneFile {
-    /// A stream at `path`, of lane number `stream` and `cpu`, in the trace `uuid`.
+    /// A stream at `path`, of number `stream` and `cpu`, in the trace `uuid`.
     pub(crate) fn new(path: PathBuf, uuid: Uuid, stream: u16, cpu: u32) -> LaneFile {
         LaneFile {
             path,
@@ -69,19 +76,31 @@ impl LaneFile {
             stream,
             cpu,
             file: None,
-            bytes: 0,
-            packets: 0,
-            recorded: 0,
-            unstored: 0,
-            told_lost: 0,
-            position: 0,
+            written: Written::default(),
+        }
+    }
+
+    /// A stream that is there, with `written` in it; whatever is behind that has to be cut off already.
+    pub(super) fn existing(
+        path: PathBuf,
+        file: File,
+        header: &PacketHeader,
+        written: Written,
+    ) -> Self {
+        LaneFile {
+            path,
+            uuid: header.uuid,
+            stream: header.stream,
+            cpu: header.cpu,
+            file: Some(file),
+            written,
         }
     }
 
     /// Appends a packet: its header, and what `write` writes behind the header it is given.
     ///
     /// # Errors
-    /// The packet could not be written; its events are counted as unstored, and the file is as before.
+    /// The packet could not be written; the file is as before.
     pub(crate) fn append<E>(
         &mut self,
         batch: &Batch,
@@ -90,7 +109,7 @@ impl LaneFile {
     where
         io::Error: From<E>,
     {
-        let lost = batch.lost.saturating_add(self.unstored).max(self.told_lost);
+        let lost = batch.lost.max(self.written.told_lost);
         let header = PacketHeader {
             uuid: self.uuid,
             stream_class: STREAM_CLASS,
@@ -98,7 +117,7 @@ impl LaneFile {
             position: batch.position,
             begin: batch.begin,
             end: batch.end,
-            sequence: self.packets,
+            sequence: self.written.packets,
             discarded: lost,
             cpu: self.cpu,
             events: u32::try_from(batch.records).unwrap_or(0),
@@ -112,31 +131,34 @@ impl LaneFile {
         };
         match written {
             Ok(bytes) => {
-                self.bytes += bytes as u64;
-                self.packets += 1;
-                self.recorded += batch.records;
-                self.told_lost = lost;
-                self.position = batch.position + batch.bytes;
+                self.written = Written {
+                    bytes: self.written.bytes + bytes as u64,
+                    packets: self.written.packets + 1,
+                    events: self.written.events + batch.records,
+                    told_lost: lost,
+                    last_end: batch.end,
+                    position: batch.position + batch.bytes,
+                };
                 Ok(())
             }
             Err(e) => {
-                self.unstored += batch.records;
                 self.cut_back();
                 Err(e)
             }
         }
     }
 
-    /// Appends an empty packet if events were lost after the last one, so that the trace tells of them.
+    /// Appends an empty packet if more events were `lost` than the last one says, so that the trace tells of them.
     ///
     /// # Errors
     /// The packet could not be written.
-    pub(crate) fn close(&mut self, lost: u64, last_end: u64, now: u64) -> io::Result<()> {
-        if lost.saturating_add(self.unstored) <= self.told_lost {
+    pub(crate) fn close(&mut self, lost: u64, now: u64) -> io::Result<()> {
+        if lost <= self.written.told_lost {
             return Ok(());
         }
+        let last_end = self.written.last_end;
         let batch = Batch {
-            position: self.position,
+            position: self.written.position,
             begin: last_end,
             end: now.max(last_end),
             records: 0,
@@ -144,15 +166,24 @@ impl LaneFile {
             padding: 0,
             lost,
         };
-        self.append(&batch, |fd, header| -> io::Result<usize> {
-            File::from(fd.try_clone_to_owned()?).write_all(header)?;
-            Ok(header.len())
-        })
+        self.append(&batch, write_bytes(&[]))
     }
 
     /// Where it is.
-    pub(crate) fn path(&self) -> &PathBuf {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Gives it another number, if nothing is in it yet.
+    pub(super) fn set_number(&mut self, stream: u16) {
+        if self.written.packets == 0 {
+            self.stream = stream;
+        }
+    }
+
+    /// Its number among the streams of the trace.
+    pub(super) fn stream(&self) -> u16 {
+        self.stream
     }
 
     fn open(&mut self) -> io::Result<&File> {
@@ -171,17 +202,29 @@ impl LaneFile {
     fn cut_back(&mut self) {
         if let Some(file) = &self.file {
             // Making a file shorter needs no room. Where it fails nevertheless, the disk is lost.
-            let _ = file.set_len(self.bytes);
+            let _ = file.set_len(self.written.bytes);
         }
     }
 }
 
+/// Writes a header and `records`, for [`LaneFile::append`].
+pub(crate) fn write_bytes(
+    records: &[u8],
+) -> impl FnOnce(BorrowedFd<'_>, &[u8]) -> io::Result<usize> {
+    move |fd, header| {
+        let mut file = File::from(fd.try_clone_to_owned()?);
+        file.write_all(header)?;
+        file.write_all(records)?;
+        Ok(header.len() + records.len())
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use laneway_ctf::lane::PACKET_HEADER_BYTES;
 
-    fn batch(records: u64, lost: u64) -> Batch {
+    pub(crate) fn batch(records: u64, lost: u64) -> Batch {
         Batch {
             position: 0,
             begin: 10,
@@ -193,14 +236,14 @@ mod tests {
         }
     }
 
-    fn write_all(fd: BorrowedFd<'_>, header: &[u8], records: usize) -> io::Result<usize> {
-        let bytes = [header, &vec![7; records * 16]].concat();
-        File::from(fd.try_clone_to_owned()?).write_all(&bytes)?;
-        Ok(bytes.len())
+    /// Appends a packet whose records are made of the same byte.
+    pub(crate) fn append(file: &mut LaneFile, batch: Batch) {
+        let records = vec![7; batch.bytes as usize];
+        file.append(&batch, write_bytes(&records)).unwrap();
     }
 
-    fn headers(file: &LaneFile) -> Vec<PacketHeader> {
-        let bytes = std::fs::read(file.path()).unwrap();
+    pub(crate) fn headers(path: &Path) -> Vec<PacketHeader> {
+        let bytes = std::fs::read(path).unwrap();
         let mut headers = Vec::new();
         let mut rest = &bytes[..];
         while let Some((header, behind)) = rest.split_first_chunk::<PACKET_HEADER_BYTES>() {
@@ -220,49 +263,42 @@ mod tests {
     fn packets_follow_each_other_and_are_numbered() {
         let dir = tempfile::tempdir().unwrap();
         let mut file = new(&dir);
-        for (records, lost) in [(1, 0), (5, 2)] {
-            file.append(&batch(records, lost), |fd, h| {
-                write_all(fd, h, records as usize)
-            })
-            .unwrap();
-        }
-        let found: Vec<_> = headers(&file)
+        append(&mut file, batch(1, 0));
+        append(&mut file, batch(5, 2));
+        let found: Vec<_> = headers(file.path())
             .iter()
-            .map(|h| (h.sequence, h.records / 16, h.discarded))
+            .map(|h| (h.sequence, h.records / 16, h.events, h.discarded))
             .collect();
-        assert_eq!(found, [(0, 1, 0), (1, 5, 2)]);
-        assert_eq!((file.recorded, file.packets), (6, 2));
+        assert_eq!(found, [(0, 1, 1, 0), (1, 5, 5, 2)]);
+        assert_eq!((file.written.events, file.written.packets), (6, 2));
     }
 
     #[test]
-    fn half_a_packet_is_taken_off_and_its_events_counted_by_the_next() {
+    fn half_a_packet_is_taken_off() {
         let dir = tempfile::tempdir().unwrap();
         let mut file = new(&dir);
-        file.append(&batch(1, 0), |fd, h| write_all(fd, h, 1))
-            .unwrap();
+        append(&mut file, batch(1, 0));
         let full = file.append(&batch(9, 0), |fd, header| {
-            write_all(fd, header, 4)?;
+            write_bytes(&[7; 4 * 16])(fd, header)?;
             Err::<usize, _>(io::Error::from(io::ErrorKind::StorageFull))
         });
         assert!(full.is_err());
-        assert_eq!(headers(&file).len(), 1);
-        file.append(&batch(2, 5), |fd, h| write_all(fd, h, 2))
-            .unwrap();
-        let last = headers(&file)[1];
-        assert_eq!((last.sequence, last.discarded), (1, 5 + 9));
-        assert_eq!((file.recorded, file.unstored), (3, 9));
+        assert_eq!(headers(file.path()).len(), 1);
+        append(&mut file, batch(2, 5));
+        let last = headers(file.path())[1];
+        assert_eq!((last.sequence, last.discarded), (1, 5));
+        assert_eq!(file.written.events, 3);
     }
 
     #[test]
     fn losses_behind_the_last_packet_are_told_by_an_empty_one() {
         let dir = tempfile::tempdir().unwrap();
         let mut file = new(&dir);
-        file.append(&batch(1, 3), |fd, h| write_all(fd, h, 1))
-            .unwrap();
-        file.close(3, 20, 30).unwrap();
-        assert_eq!(headers(&file).len(), 1);
-        file.close(4, 20, 30).unwrap();
-        let last = headers(&file)[1];
+        append(&mut file, batch(1, 3));
+        file.close(3, 30).unwrap();
+        assert_eq!(headers(file.path()).len(), 1);
+        file.close(4, 30).unwrap();
+        let last = headers(file.path())[1];
         assert_eq!((last.records, last.discarded), (0, 4));
         assert_eq!((last.begin, last.end), (20, 30));
     }
@@ -271,7 +307,7 @@ mod tests {
     fn a_lane_without_events_leaves_no_file() {
         let dir = tempfile::tempdir().unwrap();
         let mut file = new(&dir);
-        file.close(0, 0, 30).unwrap();
+        file.close(0, 30).unwrap();
         assert!(!file.path().exists());
     }
 }
