@@ -12,6 +12,7 @@
 pub mod ctf2;
 mod error;
 pub mod lane;
+pub mod merge;
 pub mod metadata;
 pub mod model;
 pub mod read;

@@ -18,6 +18,7 @@ use super::packet::Packet;
 use super::program::{Stop, align_of, unit};
 use super::reader::{Event, Stream};
 use super::stream::StreamReader;
+use crate::merge::Prologue;
 use crate::model::{ByteOrder, FieldClass, Role, Roles, Structure};
 
 /// Writes one stream of events that come from streams of one class.
@@ -36,6 +37,8 @@ pub struct StreamCopy<W> {
     discarded: Option<u64>,
     /// Whether to number packets anew: some of the source's are left out.
     renumber: bool,
+    /// How packets begin if not as in the source.
+    prologue: Option<Prologue>,
 }
 
 impl<W: Write> StreamCopy<W> {
@@ -52,6 +55,15 @@ impl<W: Write> StreamCopy<W> {
             sequence: 0,
             discarded: None,
             renumber,
+            prologue: None,
+        }
+    }
+
+    /// The same into a stream of a merged trace.
+    pub fn into_merged(out: W, renumber: bool, prologue: Prologue) -> Self {
+        StreamCopy {
+            prologue: Some(prologue),
+            ..StreamCopy::new(out, renumber)
         }
     }
 
@@ -97,7 +109,8 @@ impl<W: Write> StreamCopy<W> {
     fn begin_packet(&mut self, stream: &StreamReader, clock: Option<u64>) -> io::Result<()> {
         self.bits.truncate(0);
         self.places.clear();
-        let header = stream.copy_prologue(&mut self.bits, &mut self.places);
+        let own = self.prologue.as_ref();
+        let header = stream.copy_prologue(&mut self.bits, &mut self.places, own);
         header.map_err(|stop| {
             io::Error::other(format!("a packet header cannot be copied: {stop:?}"))
         })?;
@@ -256,14 +269,24 @@ impl StreamReader {
         &self,
         out: &mut BitWriter,
         places: &mut Vec<(Roles, u64, Read)>,
+        own: Option<&Prologue>,
     ) -> Result<(), Stop> {
         let plan = &self.shared.plan.streams[self.class];
         let mut cursor = Cursor::new(self.prologue(), 0, 0, u64::MAX);
-        for node in [&plan.packet_header, &plan.packet_context]
-            .into_iter()
-            .flatten()
-        {
+        if let Some(node) = &plan.packet_header {
             copy(node, &mut cursor, self.slots(), out, places)?;
+        }
+        if let Some(own) = own {
+            out.truncate(0);
+            places.clear();
+            out.copy(&own.header);
+        }
+        if let Some(node) = &plan.packet_context {
+            copy(node, &mut cursor, self.slots(), out, places)?;
+        }
+        if let Some(own) = own {
+            out.align(8);
+            out.copy(&own.facts);
         }
         Ok(())
     }
