@@ -3,8 +3,9 @@
 use std::fs;
 
 use serde_json::Value;
+use tempfile::TempDir;
 
-use crate::made::{EVENTS, trace};
+use crate::made::{EVENTS, Made, trace};
 use crate::run::{babeltrace2, text};
 
 #[test]
@@ -101,4 +102,84 @@ fn exports_to_other_formats_hold_every_event() {
         packets += 1;
     }
     assert_eq!((at, packets), (bytes.len(), 3 + EVENTS));
+}
+
+#[test]
+fn several_traces_become_one_that_reads_as_they_did_together() {
+    let dir = TempDir::new().unwrap();
+    for (name, later_ns) in [
+        ("session/a", 300),
+        ("session/b", 50_000_700),
+        ("session/c", 0),
+    ] {
+        let made = Made {
+            later_ns,
+            ..Made::default()
+        };
+        made.write(&dir.path().join(name));
+    }
+    let want = babeltrace2(&dir.path().join("session"));
+    assert_eq!(want.lines().count() as u64, 3 * EVENTS);
+    for format in ["ctf-1.8", "ctf-2"] {
+        let all = ["session/a", "session/b", "session/c"];
+        let command = [&["export"], &all[..], &["--to", format, "-o", format]].concat();
+        text(&dir, &command);
+        assert!(dir.path().join(format).join("metadata").is_file());
+        let view = ["view", format, "--format", "babeltrace", "--clock-gmt"];
+        assert_eq!(text(&dir, &view), want, "{format}");
+    }
+    assert_eq!(babeltrace2(&dir.path().join("ctf-1.8")), want);
+    assert_eq!(
+        text(&dir, &["stats", "ctf-1.8"]).lines().nth(1),
+        text(&dir, &["stats", "session"]).lines().nth(1),
+        "what was lost"
+    );
+
+    let slice = [
+        "--since",
+        "+20ms",
+        "--until",
+        "+80ms",
+        "-w",
+        "id > 3 && who != \"bob*\"",
+    ];
+    text(
+        &dir,
+        &[
+            &["export", "session", "--to", "ctf-1.8", "-o", "slice"],
+            &slice[..],
+        ]
+        .concat(),
+    );
+    let view = ["view", "session", "--format", "babeltrace", "--clock-gmt"];
+    let want = text(&dir, &[&view[..], &slice[..]].concat());
+    assert!(want.lines().count() > 20, "{want}");
+    assert_eq!(babeltrace2(&dir.path().join("slice")), want);
+}
+
+#[test]
+fn events_of_several_processes_keep_theirs() {
+    let dir = TempDir::new().unwrap();
+    for pid in [4711, 4712] {
+        let made = Made {
+            pid,
+            later_ns: i128::from(pid),
+            ..Made::default()
+        };
+        made.write(&dir.path().join(format!("session/{pid}")));
+    }
+    text(&dir, &["export", "session", "--to", "ctf-1.8", "-o", "one"]);
+    // What stood before the event's name stands behind the packet's fields.
+    let mut want = String::new();
+    for line in babeltrace2(&dir.path().join("session")).lines() {
+        let (before, pid) = line.split_once(" vm:shop:").unwrap();
+        let (pid, rest) = pid.split_at(6);
+        let rest = rest.replacen(" }", &format!(", vpid = {} }}", &pid[1..5]), 1);
+        want += &format!("{before} vm:shop{rest}\n");
+    }
+    assert_eq!(babeltrace2(&dir.path().join("one")), want);
+    let count = |name: &str, pid: &str| text(&dir, &["view", name, "-p", pid, "--json"]);
+    for pid in ["4711", "4712"] {
+        assert_eq!(count("one", pid), count("session", pid), "{pid}");
+    }
 }

@@ -77,7 +77,9 @@ impl Made {
     }
 
     fn uuid(&self) -> Uuid {
-        Uuid([self.pid as u8; 16])
+        let mut uuid = [self.pid as u8; 16];
+        uuid[..8].copy_from_slice(&(self.later_ns as u64).to_le_bytes());
+        Uuid(uuid)
     }
 
     /// One packet after the other.

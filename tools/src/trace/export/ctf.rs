@@ -1,5 +1,9 @@
-//! CTF from CTF: other metadata, a slice, a selection.
+//! CTF from CTF: other metadata, a slice, a selection, several traces as one.
 //!
+//! ```text
+//!  a/lane_0  a/lane_1 ┐      DIR/metadata       of one trace as it was, of several merged
+//!  b/lane_0           ┴─▶    DIR/a-lane_0  DIR/a-lane_1  DIR/b-lane_0
+//! ```
 //! Field classes stay what they are, so nothing is lost on the way; packets are written anew.
 
 use std::fs::{self, File};
@@ -7,7 +11,8 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use laneway_ctf::model::TraceClass;
+use laneway_ctf::merge::Merged;
+use laneway_ctf::model::{TraceClass, Uuid};
 use laneway_ctf::read::{Item, Notice, StreamCopy, Trace};
 use laneway_ctf::{ctf2, tsdl};
 
@@ -40,31 +45,33 @@ pub(super) fn export(
     to: &Path,
     progress: &mut Progress,
 ) -> Result<Outcome> {
-    let mut texts = Vec::new();
-    for trace in traces {
-        texts.push(metadata(trace.class(), format)?);
-    }
-    // One directory for each trace, and a stream file where its like was.
-    let mut files: Vec<PathBuf> = Vec::new();
-    for (i, (trace, text)) in traces.iter().zip(&texts).enumerate() {
-        let directory = match traces.len() {
-            1 => to.to_owned(),
-            _ => to.join(directory_name(trace, i)),
-        };
-        fs::create_dir_all(&directory)
-            .with_context(|| format!("cannot make the directory {}", directory.display()))?;
-        write(&directory.join("metadata"), text)?;
-        for stream in trace.streams() {
-            let name = stream.files[0].file_name().unwrap_or_default();
-            files.push(directory.join(name));
-        }
-    }
+    let classes: Vec<_> = traces.iter().map(Trace::class).collect();
+    let merged = match classes[..] {
+        [_] => None,
+        _ => Some(Merged::new(&classes, random_uuid()?)),
+    };
+    let class = merged.as_ref().map_or(traces[0].class(), Merged::class);
+    let path = to.join("metadata");
+    fs::write(&path, metadata(class, format)?)
+        .with_context(|| format!("cannot write {}", path.display()))?;
     let whole = selection.is_everything();
+    let mut files: Vec<PathBuf> = Vec::new();
     let mut copies = Vec::new();
-    for path in &files {
-        let file =
-            File::create_new(path).with_context(|| format!("cannot write {}", path.display()))?;
-        copies.push(StreamCopy::new(BufWriter::new(file), !whole));
+    for (i, trace) in traces.iter().enumerate() {
+        for stream in trace.streams() {
+            let path = to.join(file_name(trace, &stream.files[0], merged.is_some(), &files));
+            let file = File::create_new(&path)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            let file = BufWriter::new(file);
+            copies.push(match &merged {
+                None => StreamCopy::new(file, !whole),
+                Some(merged) => {
+                    let prologue = merged.prologue(i, stream.class, files.len() as u64);
+                    StreamCopy::into_merged(file, !whole, prologue)
+                }
+            });
+            files.push(path);
+        }
     }
     let mut reader = selection.reader(traces);
     let mut outcome = Outcome::default();
@@ -91,15 +98,30 @@ pub(super) fn export(
     Ok(outcome)
 }
 
-/// A name for the directory of a trace among others.
-fn directory_name(trace: &Trace, number: usize) -> String {
-    let name = trace
-        .path()
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
-    format!("{number:02}-{}", name.unwrap_or_else(|| "trace".to_owned()))
+/// A name for a stream file: its own, and among those of several traces with that of its trace in front.
+fn file_name(trace: &Trace, file: &Path, merged: bool, taken: &[PathBuf]) -> String {
+    let last = |path: &Path| {
+        let name = path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    };
+    let own = match merged {
+        true => format!("{}-{}", last(trace.path()), last(file)),
+        false => last(file),
+    };
+    let mut name = own.clone();
+    let mut number = 2;
+    while taken.iter().any(|path| last(path) == name) {
+        name = format!("{own}-{number}");
+        number += 1;
+    }
+    name
 }
 
-fn write(path: &Path, text: &[u8]) -> Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+/// An identity for a trace that never was before.
+fn random_uuid() -> Result<Uuid> {
+    let path = "/proc/sys/kernel/random/uuid";
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    text.trim()
+        .parse()
+        .with_context(|| format!("{path} is odd"))
 }
