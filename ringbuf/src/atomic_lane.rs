@@ -153,8 +153,8 @@ fn begin_lap(lane: Lane<'_>, position: u64) {
     let lap = lane.lap(position);
     let local = &lane.sub_buffer(position).local;
     let found = local.load(Ordering::Relaxed);
-    if Lap::of_word(found) != lap {
-        // Laps only grow: a thread that comes late finds another word than it saw.
+    // A thread that has slept since it saw the place ready may find it on a later lap.
+    if Lap::of_word(found).is_before(lap) {
         let _ = local.compare_exchange(found, lap.fresh(), Ordering::AcqRel, Ordering::Relaxed);
     }
 }
@@ -194,6 +194,22 @@ fn help(lane: Lane<'_>, position: u64, header: Header, boundary: u64) {
         bytes => boundary.min(position + bytes as u64),
     };
     move_position(lane, position, end);
+}
+
+/// Moves the lane's position past a record whose writer died before he could: for whoever buries
+/// him. There is at most one, because the next writer does the same first.
+pub(crate) fn help_the_dead(lane: Lane<'_>, key: u64) {
+    let position = lane.control().reserved.load(Ordering::Acquire);
+    let (start, number) = (lane.sub_buffer_start(position), lane.number(position));
+    let ready = lane.sub_buffer(position).state() == (State::Ready { number });
+    if !ready || !position.is_multiple_of(8) {
+        return;
+    }
+    let found = lane.header_word(position).load(Ordering::Acquire);
+    if found != empty_word(key, number) {
+        let boundary = start + lane.geometry().sub_buffer_bytes();
+        help(lane, position, Header::from_bits(found), boundary);
+    }
 }
 
 fn move_position(lane: Lane<'_>, position: u64, end: u64) {

@@ -12,6 +12,7 @@
 //!
 //! Invariant: only headers with the dead process' slot are touched, and only after its end.
 
+use crate::atomic_lane;
 use crate::header::{self, Header, PADDING_ID, TOMBSTONE_ID};
 use crate::lane::Lane;
 use crate::lane_reader::LaneReader;
@@ -27,6 +28,9 @@ impl LaneReader {
         let mut unfinished = 0;
         let lane = self.memory.lane(self.index());
         let size = lane.geometry().sub_buffer_bytes();
+        if self.is_atomic() {
+            atomic_lane::help_the_dead(lane, self.memory.key());
+        }
         let reserved = lane.control().reserved.load(Ordering::Acquire);
         for place in 0..lane.geometry().sub_buffers() {
             let sub_buffer = lane.sub_buffer(place * size);

@@ -43,6 +43,12 @@ impl Lap {
         Lap(word >> LAP_SHIFT)
     }
 
+    /// Whether this lap lies before `other`, and not half of all laps before.
+    pub(crate) fn is_before(self, other: Lap) -> bool {
+        let ahead = other.0.wrapping_sub(self.0) & LAP_MASK;
+        ahead != 0 && ahead <= LAP_MASK / 2
+    }
+
     /// The number whose lap this is, of those that are at most `most`.
     pub(crate) fn number(self, most: u64) -> Option<u64> {
         most.checked_sub(most.wrapping_sub(self.0) & LAP_MASK)
@@ -135,6 +141,14 @@ mod tests {
         assert_eq!(Lap::of(11).number(9), None);
         let far = (5 << 24) + 3;
         assert_eq!(Lap::of(far - 100).number(far), Some(far - 100));
+    }
+
+    #[test]
+    fn laps_have_an_order_also_where_they_wrap() {
+        assert!(Lap::of(7).is_before(Lap::of(8)));
+        assert!(!Lap::of(8).is_before(Lap::of(8)));
+        assert!(!Lap::of(9).is_before(Lap::of(8)));
+        assert!(Lap::of(LAP_MASK).is_before(Lap::of(LAP_MASK + 1)));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::lane::{Lane, Lost};
 use crate::layout::SubBuffer;
 use crate::packet::Parts;
 use crate::records::{self, Found};
+use crate::room;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
@@ -35,7 +36,7 @@ pub(crate) struct Cursor {
 pub(crate) enum Look {
     /// Still being filled, or to be opened.
     Open,
-    /// Never opened: the lane goes on at `next`.
+    /// Never opened, or done with: the lane goes on at `next`.
     PassedOver { next: u64 },
     /// Closed, and all of it is committed.
     Whole { content: u64 },
@@ -90,7 +91,7 @@ impl Cursor {
     pub(crate) fn reserved(&self, lane: Lane<'_>) -> u64 {
         // SYNC(reserve): pairs with the store that commits a reservation or a close.
         let claim = lane.control().reserved.load(Ordering::Acquire);
-        claim.clamp(self.read, MOST_RESERVED.max(self.read))
+        (claim & !7).clamp(self.read, MOST_RESERVED.max(self.read))
     }
 
     /// How things stand with the sub-buffer, if those in `judged` are judged by headers.
@@ -99,7 +100,9 @@ impl Cursor {
         if reserved < self.boundary(lane) {
             return Look::Open;
         }
-        if !lane.is_on_lap(self.start) {
+        let lap = lane.lap(self.start);
+        // Done with already: by a reader that died before it could go on.
+        if !lane.is_on_lap(self.start) || room::is_done(self.sub_buffer(lane), lap) {
             return Look::PassedOver {
                 next: self.next_opened(lane, reserved),
             };

@@ -66,14 +66,17 @@ impl State {
         kind << (NUMBER_BITS + SLOT_BITS) | u64::from(slot) << NUMBER_BITS | plus_1 & NUMBER
     }
 
-    /// What it becomes when `number` is passed over; `None` where it must not be.
+    /// What it becomes when `number` is passed over; `None` where it must not be: it is ready for
+    /// that number, or what was decided about a later one would be undone.
     fn passed(self, number: u64) -> Option<Self> {
-        let from = number + 1;
+        let next = number + 1;
         match self {
-            State::Ready { number: ready } if ready == number => None,
-            State::Idle { .. } | State::Ready { .. } => Some(State::Idle { from }),
+            State::Ready { number: ready } if ready >= number => None,
+            State::Filling { number: later, .. } if later > number => None,
+            State::Idle { from } | State::Passed { from, .. } if from >= next => Some(self),
+            State::Idle { .. } | State::Ready { .. } => Some(State::Idle { from: next }),
             State::Filling { slot, .. } | State::Passed { slot, .. } => {
-                Some(State::Passed { from, slot })
+                Some(State::Passed { from: next, slot })
             }
         }
     }
@@ -199,6 +202,19 @@ mod tests {
         place.finish_place(4, 1);
         assert!(!place.pass_place(4));
         assert!(place.pass_place(8), "a later one may");
+    }
+
+    #[test]
+    fn who_passes_a_number_over_too_late_undoes_nothing() {
+        let place = fresh();
+        assert!(place.claim_place(8, 1));
+        assert!(!place.pass_place(4), "it is being filled for a later one");
+        place.finish_place(8, 1);
+        assert!(!place.pass_place(4));
+        assert_eq!(place.state(), State::Ready { number: 8 });
+        assert!(place.pass_place(12));
+        assert!(place.pass_place(4), "that was long ago");
+        assert_eq!(place.state(), State::Idle { from: 13 });
     }
 
     #[test]

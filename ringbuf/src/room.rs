@@ -21,7 +21,7 @@
 use crate::counter::{self, LAP_SHIFT, Lap};
 use crate::lane::Lane;
 use crate::layout::SubBuffer;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 
 /// Where a lane whose position stands on a boundary can go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,19 +83,27 @@ pub(crate) fn free_word(lap: Lap, records: u64) -> u64 {
     lap.fresh() | records << 1 | 1
 }
 
-/// How many records opening the place of `position` again overwrites.
+/// How many records opening the place of `position` again overwrites: none if it is between two
+/// laps, because they were counted when it was taken off the last one.
 pub(crate) fn records_to_lose(lane: Lane<'_>, position: u64) -> u64 {
     let sub_buffer = lane.sub_buffer(position);
-    let words = [&sub_buffer.local, &sub_buffer.remote].map(|word| word.load(Ordering::Relaxed));
+    let words = [&sub_buffer.local, &sub_buffer.remote].map(|word| word.load(Ordering::Acquire));
+    let [local, remote] = words.map(Lap::of_word);
+    if local != remote {
+        return 0;
+    }
     let counted = words.map(counter::records).iter().sum();
-    done_records(sub_buffer, Lap::of_word(words[0])).unwrap_or(counted)
+    done_records(sub_buffer, local).unwrap_or(counted)
 }
 
 /// Whether all of the last lap of the place of `position` is counted, and nobody reads it.
 fn is_whole(lane: Lane<'_>, position: u64) -> bool {
     let sub_buffer = lane.sub_buffer(position);
     let last = Lap::of_word(sub_buffer.local.load(Ordering::Acquire));
-    sub_buffer.taken.load(Ordering::Relaxed) == 0
-        && counter::sum(&sub_buffer.local, &sub_buffer.remote, last)
-            .is_some_and(|committed| committed.bytes == lane.geometry().sub_buffer_bytes())
+    let whole = counter::sum(&sub_buffer.local, &sub_buffer.remote, last)
+        .is_some_and(|committed| committed.bytes == lane.geometry().sub_buffer_bytes());
+    // SYNC(pin): the pin is looked at last; pairs with the fence in `LaneReader::bury`: if that
+    // finds something lacking behind its pin, whoever finds it whole later finds the pin.
+    fence(Ordering::SeqCst);
+    whole && sub_buffer.taken.load(Ordering::Relaxed) == 0
 }

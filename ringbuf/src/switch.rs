@@ -246,16 +246,17 @@ impl Channel {
     /// has counted, or not; the next one can tell.
     fn count_overwritten<'m>(&self, lane: Lane<'m>, position: u64) -> [Store<'m>; 2] {
         let lost = &lane.control().lost;
-        let before = lost.counted.load(Ordering::Relaxed);
         let number = lane.number(position);
         let first_lap = number < lane.geometry().sub_buffers();
+        // The records first: who then finds that nobody has counted them has read them intact.
+        let records = room::records_to_lose(lane, position);
+        let before = lost.counted.load(Ordering::Acquire);
         let again = store(&lost.counted, before);
         if !self.overwrites() || first_lap || before >> 1 == number {
             return [again, again];
         }
-        let other = before & 1 ^ 1;
-        let sum =
-            lost.overwritten().load(Ordering::Relaxed) + room::records_to_lose(lane, position);
+        let [now, other] = [before & 1, before & 1 ^ 1];
+        let sum = lost.overwritten[now as usize].load(Ordering::Relaxed) + records;
         [
             store(&lost.overwritten[other as usize], sum),
             store(&lost.counted, number << 1 | other),

@@ -5,7 +5,7 @@
 
 use laneway_ringbuf::clock::ClockKind;
 use laneway_ringbuf::{
-    BufferReader, Channel, ChannelSettings, Geometry, Header, LaneChoice, Lost, Packet,
+    BufferReader, Channel, ChannelSettings, Geometry, Header, LaneChoice, Lost, Packet, Saved,
     SharedMemory, WhenFull,
 };
 use std::collections::HashMap;
@@ -64,7 +64,6 @@ pub(crate) struct Checker {
     pub(crate) late: u64,
     clocks: HashMap<u32, u64>,
     positions: HashMap<u32, u64>,
-    bytes: Vec<u8>,
 }
 
 impl Checker {
@@ -83,38 +82,51 @@ impl Checker {
     }
 
     pub(crate) fn check(&mut self, packet: &Packet<'_>) {
-        self.bytes.clear();
-        packet.copy_to(&mut self.bytes);
+        let mut bytes = Vec::new();
+        packet.copy_to(&mut bytes);
+        let saved = Saved {
+            position: packet.position(),
+            begin: packet.begin(),
+            end: packet.end(),
+            records: packet.records(),
+            bytes,
+            padding: packet.padding(),
+            lost: packet.lost(),
+        };
+        self.check_copy(packet.lane(), packet.is_late(), &saved);
+    }
+
+    pub(crate) fn check_copy(&mut self, lane: u32, late: bool, packet: &Saved) {
+        let bytes = &packet.bytes;
         self.packets += 1;
-        let lane = packet.lane();
-        assert!(packet.begin() <= packet.end());
-        let mut clock = packet.begin();
-        self.late += u64::from(packet.is_late());
-        if !packet.is_late() {
+        self.late += u64::from(late);
+        assert!(packet.begin <= packet.end);
+        let mut clock = packet.begin;
+        if !late {
             let position = self.positions.entry(lane).or_default();
             assert!(
-                packet.position() >= *position,
+                packet.position >= *position,
                 "packets of a lane come in order"
             );
-            *position = packet.position() + packet.record_bytes();
-            let before = self.clocks.insert(lane, packet.end()).unwrap_or(0);
+            *position = packet.position + bytes.len() as u64;
+            let before = self.clocks.insert(lane, packet.end).unwrap_or(0);
             assert!(
                 before <= clock,
                 "lane {lane}: a packet begins at {clock}, before {before}"
             );
         }
         let (mut at, mut records) = (0, 0);
-        while at < self.bytes.len() {
-            let header = Header::from_bits(word(&self.bytes, at));
+        while at < bytes.len() {
+            let header = Header::from_bits(word(bytes, at));
             assert!(!header.is_busy(), "lane {lane}: a busy record in a packet");
             assert_eq!(header.id(), 9, "lane {lane}: a record nobody emitted");
             let mut payload = at + 8;
             let now = if header.is_extended() {
                 self.extended += 1;
                 payload += 10;
-                let again = u16::from_le_bytes([self.bytes[at + 16], self.bytes[at + 17]]);
+                let again = u16::from_le_bytes([bytes[at + 16], bytes[at + 17]]);
                 assert_eq!(again, header.id(), "the id behind the clock");
-                word(&self.bytes, at + 8)
+                word(bytes, at + 8)
             } else {
                 let now = clock & !0xffff_ffff | u64::from(header.clock_low());
                 if now < clock { now + (1 << 32) } else { now }
@@ -125,12 +137,12 @@ impl Checker {
             );
             clock = now;
             let end = at + header.record_bytes();
-            let padding = self.bytes[end - 1];
+            let padding = bytes[end - 1];
             assert!((1..=8).contains(&padding));
             let content = end - usize::from(padding);
-            let who = u32::from_le_bytes(self.bytes[payload..payload + 4].try_into().unwrap());
-            let number = word(&self.bytes, payload + 4);
-            let filler = &self.bytes[payload + 12..content];
+            let who = u32::from_le_bytes(bytes[payload..payload + 4].try_into().unwrap());
+            let number = word(bytes, payload + 4);
+            let filler = &bytes[payload + 12..content];
             assert!(
                 filler.iter().all(|&byte| byte == number as u8),
                 "a torn record"
@@ -138,9 +150,7 @@ impl Checker {
             let seen = self.seen.entry(who).or_default();
             seen.events += 1;
             seen.sum += u128::from(number);
-            if !packet.is_late()
-                && let Some(last) = seen.last.insert(lane, number)
-            {
+            if !late && let Some(last) = seen.last.insert(lane, number) {
                 assert!(
                     last < number,
                     "emitter {who}, lane {lane}: {number} after {last}"
@@ -148,17 +158,16 @@ impl Checker {
             }
             records += 1;
             at = end;
-            if at == self.bytes.len() {
-                assert_eq!(padding, packet.padding());
+            if at == bytes.len() {
+                assert_eq!(padding, packet.padding);
             }
         }
         assert!(
-            clock <= packet.end(),
+            clock <= packet.end,
             "lane {lane}: {clock} is after the packet's end"
         );
         assert_eq!(
-            records,
-            packet.records(),
+            records, packet.records,
             "lane {lane}: the counters disagree"
         );
         self.events += records;
@@ -178,6 +187,7 @@ pub(crate) fn lost(reader: &mut BufferReader) -> Lost {
         sum.too_large += lost.too_large;
         sum.timed_out += lost.timed_out;
         sum.unfinished += lost.unfinished;
+        sum.overwritten += lost.overwritten;
     }
     sum
 }
