@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Checker, attach, cpus, emit, lost, settings};
+use common::{Checker, attach, cpus, emit, lost, pin, settings};
 use laneway_ringbuf::{BufferReader, Channel, Geometry, WhenFull};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -29,6 +29,7 @@ impl Slow {
     }
 
     fn emit(&self, channel: &Channel, number: u64) -> bool {
+        pin(0, 0); // it and the others in one lane
         channel.record(9, 12, |at| {
             self.stage.store(Slow::RESERVED, Ordering::Release);
             self.wait_for(Slow::MAY_GO_ON);
@@ -61,7 +62,10 @@ fn emit_and_read(
     mut events: Range<u64>,
 ) {
     std::thread::scope(|scope| {
-        let emitter = scope.spawn(move || events.all(|number| emit(channel, 1, number, 40)));
+        let emitter = scope.spawn(move || {
+            pin(0, 0);
+            events.all(|number| emit(channel, 1, number, 40))
+        });
         while !emitter.is_finished() {
             checker.drain(reader, true);
             reader.wait(Duration::from_millis(1));
