@@ -27,6 +27,8 @@ pub(crate) struct Made {
     pub(crate) packets: u64,
     /// How much later than others it began.
     pub(crate) later_ns: i128,
+    /// Whether events say which thread they are of.
+    pub(crate) thread_ids: bool,
     pub(crate) classes: Vec<EventClass>,
     /// The class of event `n`, and the bytes of its fields.
     pub(crate) event: fn(u64) -> (u64, Vec<u8>),
@@ -53,6 +55,7 @@ impl Default for Made {
             pid: 4711,
             packets: PACKETS,
             later_ns: 0,
+            thread_ids: true,
             classes: vec![
                 EventClass::new(0, "shop:order", order).with_log_level(6),
                 EventClass::new(1, "shop:tick", tick).with_log_level(13),
@@ -71,7 +74,9 @@ impl Made {
         trace.set_env("hostname", "vm");
         trace.set_env("vpid", self.pid);
         trace.set_env("procname", "shop");
-        trace.streams.push(lane::stream_class(0, "mono", true));
+        trace
+            .streams
+            .push(lane::stream_class(0, "mono", self.thread_ids));
         trace.streams[0].events = self.classes.clone();
         trace
     }
@@ -110,7 +115,9 @@ impl Made {
     fn record(&self, n: u64) -> Vec<u8> {
         let (id, fields) = (self.event)(n);
         let mut bytes = vec![0; 8];
-        bytes.extend((100 + n as i32 % 2).to_le_bytes());
+        if self.thread_ids {
+            bytes.extend((100 + n as i32 % 2).to_le_bytes());
+        }
         bytes.extend(fields);
         let padding = 8 - bytes.len() % 8;
         bytes.extend(std::iter::repeat_n(0, padding - 1));

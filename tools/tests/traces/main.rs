@@ -6,6 +6,7 @@ mod made;
 mod mistakes;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod perfetto;
 mod repair;
 mod run;
 mod stats;

@@ -55,6 +55,17 @@ pub(crate) struct Args {
     /// Where to: a file, or for CTF a directory, that does not exist yet; standard output if not given
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
+
+    /// Along what perfetto shows the events; both: thread,cpu
+    #[arg(
+        long,
+        value_enum,
+        value_name = "TRACK",
+        value_delimiter = ',',
+        default_value = "thread",
+        help_heading = "Perfetto"
+    )]
+    tracks: Vec<perfetto::Track>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -143,7 +154,7 @@ fn export(args: &Args) -> anyhow::Result<u8> {
             let mut exporter: Box<dyn Exporter> = match args.to {
                 #[cfg(feature = "parquet")]
                 To::Parquet => Box::new(parquet::Parquet::new(target.path())),
-                To::Perfetto => Box::new(perfetto::Perfetto::new(target.open()?)),
+                To::Perfetto => Box::new(perfetto::Perfetto::new(target.open()?, &args.tracks)),
                 To::Chrome => Box::new(chrome::Chrome::new(target.open()?)?),
                 To::Csv => Box::new(csv::Csv::new(target.open()?, &traces)?),
                 _ => Box::new(JsonLines {
