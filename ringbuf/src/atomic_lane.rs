@@ -132,10 +132,7 @@ impl Channel {
     /// overwritten. Its remote counter is on the new one then; the local one is not before
     /// `begin_lap`, so that a place which was filled and never opened can be told.
     fn end_lap(&self, lane: Lane<'_>, position: u64) {
-        let overwritten = match lane.number(position) < lane.geometry().sub_buffers() {
-            true => 0,
-            false => room::records_to_lose(lane, position),
-        };
+        let overwritten = room::records_to_lose(lane, position);
         let remote = &lane.sub_buffer(position).remote;
         remote.store(lane.lap(position).fresh(), Ordering::Release);
         // SYNC(open): as in `Channel::open`.
@@ -154,7 +151,8 @@ fn begin_lap(lane: Lane<'_>, position: u64) {
     let local = &lane.sub_buffer(position).local;
     let found = local.load(Ordering::Relaxed);
     // A thread that has slept since it saw the place ready may find it on a later lap.
-    if Lap::of_word(found).is_before(lap) {
+    let before = Lap::of_word(found);
+    if before.is_none(lane.number(position)) || before.is_before(lap) {
         let _ = local.compare_exchange(found, lap.fresh(), Ordering::AcqRel, Ordering::Relaxed);
     }
 }

@@ -26,8 +26,8 @@ const WORDS_BITS: u32 = 20;
 const FIELD: u64 = (1 << WORDS_BITS) - 1;
 const LAP_MASK: u64 = (1 << (64 - LAP_SHIFT)) - 1;
 
-/// Which lap a sub-buffer is on: the low 24 bits of its number, counted since the lane
-/// was made. One place in memory has another number on each lap.
+/// Which lap a sub-buffer is on: the low 24 bits of its number, counted from 1 since the lane
+/// was made. One place in memory has another number on each lap; zeroes are on none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lap(u64);
 
@@ -35,7 +35,12 @@ impl Lap {
     /// The lap of the sub-buffer number `number`.
     #[inline(always)]
     pub(crate) fn of(number: u64) -> Self {
-        Lap(number & LAP_MASK)
+        Lap(number.wrapping_add(1) & LAP_MASK)
+    }
+
+    /// Whether this is what a place says that was never opened, before its number `number`.
+    pub(crate) fn is_none(self, number: u64) -> bool {
+        self.0 == 0 && number < LAP_MASK
     }
 
     /// The lap that a counter's word carries.
@@ -51,7 +56,8 @@ impl Lap {
 
     /// The number whose lap this is, of those that are at most `most`.
     pub(crate) fn number(self, most: u64) -> Option<u64> {
-        most.checked_sub(most.wrapping_sub(self.0) & LAP_MASK)
+        let low = self.0.wrapping_sub(1);
+        most.checked_sub(most.wrapping_sub(low) & LAP_MASK)
     }
 
     #[inline(always)]
@@ -139,6 +145,7 @@ mod tests {
         assert_eq!(Lap::of(7).number(9), Some(7));
         assert_eq!(Lap::of(9).number(9), Some(9));
         assert_eq!(Lap::of(11).number(9), None);
+        assert_eq!(Lap::of_word(0).number(9), None, "never opened");
         let far = (5 << 24) + 3;
         assert_eq!(Lap::of(far - 100).number(far), Some(far - 100));
     }
@@ -148,7 +155,7 @@ mod tests {
         assert!(Lap::of(7).is_before(Lap::of(8)));
         assert!(!Lap::of(8).is_before(Lap::of(8)));
         assert!(!Lap::of(9).is_before(Lap::of(8)));
-        assert!(Lap::of(LAP_MASK).is_before(Lap::of(LAP_MASK + 1)));
+        assert!(Lap::of(LAP_MASK - 1).is_before(Lap::of(LAP_MASK)));
     }
 
     #[test]
@@ -159,7 +166,7 @@ mod tests {
         for _ in 0..MAX_SUB_BUFFER_BYTES / smallest {
             word += delta(smallest as usize, 1);
         }
-        let full = sum(&AtomicU64::new(word), &AtomicU64::new(0), lap).unwrap();
+        let full = sum(&AtomicU64::new(word), &AtomicU64::new(lap.fresh()), lap).unwrap();
         assert_eq!(full.bytes, MAX_SUB_BUFFER_BYTES);
         assert_eq!(full.records, MAX_SUB_BUFFER_BYTES / smallest);
     }

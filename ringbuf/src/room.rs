@@ -52,15 +52,18 @@ pub(crate) fn look(lane: Lane<'_>, position: u64, overwrite: bool) -> Room {
 /// Whether the sub-buffer that begins at `position` can be opened, as far as its last lap is
 /// concerned.
 pub(crate) fn is_free(lane: Lane<'_>, position: u64, overwrite: bool) -> bool {
-    if lane.number(position) < lane.geometry().sub_buffers() {
-        return true; // its first lap
-    }
     let sub_buffer = lane.sub_buffer(position);
+    let number = lane.number(position);
     // SYNC(open): Acquire, for what stands next to it; pairs with the commit of an open.
     let local = Lap::of_word(sub_buffer.local.load(Ordering::Acquire));
     let remote = Lap::of_word(sub_buffer.remote.load(Ordering::Acquire));
-    // Somebody who had looked here was about to open it, and has got as far as the counters.
-    let begun = local == lane.lap(position) || local != remote;
+    if local.is_none(number) {
+        return true; // never opened
+    }
+    // Somebody who had looked here was about to open it, and has got as far as the counters, or
+    // as far as what it overwrites.
+    let counted = lane.control().lost.counted.load(Ordering::Acquire) >> 1;
+    let begun = local == lane.lap(position) || local != remote || overwrite && counted == number;
     begun || is_done(sub_buffer, local) || overwrite && is_whole(lane, position)
 }
 

@@ -205,7 +205,8 @@ impl Channel {
         if let Some(previous) = unclosed_before(lane, position) {
             return self.close_full(user, lane, home, position, previous);
         }
-        let held = lane.sub_buffer(position).local.load(Ordering::Acquire);
+        let first = self.first_store_of_open(lane, position);
+        let held = (first, first.load(Ordering::Acquire));
         match room::look(lane, position, self.overwrites()) {
             Room::Here => {}
             Room::None => return Step::Full,
@@ -247,12 +248,11 @@ impl Channel {
     fn count_overwritten<'m>(&self, lane: Lane<'m>, position: u64) -> [Store<'m>; 2] {
         let lost = &lane.control().lost;
         let number = lane.number(position);
-        let first_lap = number < lane.geometry().sub_buffers();
         // The records first: who then finds that nobody has counted them has read them intact.
         let records = room::records_to_lose(lane, position);
         let before = lost.counted.load(Ordering::Acquire);
         let again = store(&lost.counted, before);
-        if !self.overwrites() || first_lap || before >> 1 == number {
+        if !self.overwrites() || before >> 1 == number {
             return [again, again];
         }
         let [now, other] = [before & 1, before & 1 ^ 1];
@@ -261,6 +261,14 @@ impl Channel {
             store(&lost.overwritten[other as usize], sum),
             store(&lost.counted, number << 1 | other),
         ]
+    }
+
+    /// The word whose change is the first of an opening that anybody else can see.
+    fn first_store_of_open<'m>(&self, lane: Lane<'m>, position: u64) -> &'m AtomicU64 {
+        match self.overwrites() {
+            true => &lane.control().lost.counted,
+            false => &lane.sub_buffer(position).local,
+        }
     }
 
     /// Gives a sub-buffer that its last record filled exactly its end.
@@ -367,14 +375,20 @@ fn unclosed_before<'m>(lane: Lane<'m>, position: u64) -> Option<&'m SubBuffer> {
     unclosed.then(|| lane.sub_buffer(start))
 }
 
-/// Moves the lane's position from the boundary `position` to a later one, if the place at hand is
-/// still `held`: somebody may have begun to open it meanwhile, and then it must be opened.
-fn pass_over(lane: Lane<'_>, home: Home, position: u64, held: u64, later: u64) -> Step {
-    let guard = (&lane.sub_buffer(position).local, held);
+/// Moves the lane's position from the boundary `position` to a later one, if the word that opening
+/// the place at hand changes first is as it was when it was found `held`: somebody may have begun to
+/// open it meanwhile, and then it must be opened.
+fn pass_over(
+    lane: Lane<'_>,
+    home: Home,
+    position: u64,
+    held: (&AtomicU64, u64),
+    later: u64,
+) -> Step {
     let word = (&lane.control().reserved, position);
     let done = match home {
-        Home::Cpu(cpu) => Rseq::get().compare_both_and_store(cpu, guard, word, later),
-        Home::Cid(cid) => Rseq::get().compare_both_and_store(cid, guard, word, later),
+        Home::Cpu(cpu) => Rseq::get().compare_both_and_store(cpu, held, word, later),
+        Home::Cid(cid) => Rseq::get().compare_both_and_store(cid, held, word, later),
         Home::Nobody => Err(NotDone::Aborted),
     };
     match done {
