@@ -108,7 +108,23 @@ impl Stages {
     }
 }
 
-/// Kills an application at every `stride`-th instruction of an event, from a random one on.
+/// The last steps of an event, in which the most happens: before them, a place of an atomic lane may have been filled.
+const DENSE: u64 = 2500;
+
+/// Some steps of an event that takes `length`, in order and at random: `number` or more, twice as many where it is dense.
+fn choose(random: &mut Random, length: u64, number: u64) -> Vec<u64> {
+    let dense = length.saturating_sub(DENSE);
+    [(0, dense), (dense, length)]
+        .into_iter()
+        .flat_map(|(begin, end)| {
+            let stride = ((end - begin) / number).max(1);
+            let first = begin + random.within(0..stride);
+            (first..end).step_by(stride as usize)
+        })
+        .collect()
+}
+
+/// Kills an application at about `kills` instructions of an event, and behind its last one.
 ///
 /// # Panics
 /// An event before it is missing, or less is left of it than of one that was killed earlier.
@@ -120,10 +136,8 @@ pub fn kill(random: &mut Random, steps: Steps, lane: Lane, kills: u64) -> (Total
         others: 0,
     };
     let length = event.length(lane);
-    let stride = (length / kills).max(1);
-    let chosen: Vec<_> = (random.within(0..stride)..length + stride)
-        .step_by(stride as usize)
-        .collect();
+    let mut chosen = choose(random, length, kills);
+    chosen.push(length + 1);
     let (mut totals, mut stages) = (Totals::default(), Stages::default());
     for batch in chosen.chunks(BATCH) {
         let (more, found) = kill_all(event, lane, batch);
@@ -199,7 +213,7 @@ fn stage(
     }
 }
 
-/// Sends a signal at every `stride`-th instruction of an event, whose handler emits one, too.
+/// Sends a signal at about `signals` instructions of an event; its handler emits one, too.
 ///
 /// # Panics
 /// One of them is missing, or there twice, or the program does not get on.
@@ -210,11 +224,7 @@ pub fn signal(random: &mut Random, steps: Steps, lane: Lane, signals: u64) -> To
         before: lane.before(random),
         others: 0,
     };
-    let length = event.length(lane);
-    let stride = (length / signals).max(1);
-    let chosen: Vec<_> = (random.within(0..stride)..length)
-        .step_by(stride as usize)
-        .collect();
+    let chosen = choose(random, event.length(lane), signals);
     let mut totals = Totals::default();
     for batch in chosen.chunks(BATCH) {
         let place = Place::new();

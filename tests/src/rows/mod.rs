@@ -8,9 +8,11 @@
 //! the programs have written down (`account.rs`). It panics if that is not as it must be, and else adds up what it did.
 
 pub mod family;
+pub mod hostile;
 pub mod instants;
 pub mod interrupt;
 pub mod kill;
+pub mod storage;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};

@@ -1,0 +1,272 @@
+//! Programs that change the world around themselves: their output and exit code stay what they would be, and tracing goes
+//! on, or there is none and one reason why.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use laneway_tests::account::{Account, Found};
+use laneway_tests::privilege::{NOBODY, copy_for_everybody, is_root};
+use laneway_tests::summary::Summary;
+use laneway_tests::{Output, Place, Running, lanes, laneway, process, program, run};
+use rustix::process::Signal;
+
+const BLOCK: [&str; 2] = ["--mode=block", "--block-timeout=60s"];
+
+/// Flags of unshare(2), of linux/sched.h.
+const NEWNS: i32 = 0x0002_0000;
+const NEWUTS: i32 = 0x0400_0000;
+const NEWIPC: i32 = 0x0800_0000;
+const NEWPID: i32 = 0x2000_0000;
+const NEWNET: i32 = 0x4000_0000;
+const NEWCGROUP: i32 = 0x0200_0000;
+const FILES: i32 = 0x400;
+const FS: i32 = 0x200;
+
+/// `RLIMIT_FSIZE` and `RLIMIT_AS` of asm-generic/resource.h, and `RLIMIT_MEMLOCK`.
+const FSIZE: &str = "1";
+const MEMLOCK: &str = "8";
+const AS: &str = "9";
+
+/// One program, run twice: without a consumer and with one.
+struct Twice {
+    place: Place,
+    account: Account,
+    traced: Output,
+    summary: Summary,
+}
+
+impl Twice {
+    /// Runs `surrounded WHAT…`.
+    #[track_caller]
+    fn run(what: &[&str]) -> Twice {
+        Twice::run_dressed(what, &[], |command| command)
+    }
+
+    /// The same with `dress` around it, and for a daemon with these options.
+    #[track_caller]
+    fn run_dressed(what: &[&str], options: &[&str], dress: impl Fn(Command) -> Command) -> Twice {
+        let place = Place::new();
+        let alone = Account::create(place.dir(), "alone");
+        let mut command = place.application("surrounded");
+        command.arg(alone.path()).args(what);
+        let alone = run(&mut dress(command));
+
+        let daemon = place.daemon("trace", &[&BLOCK, options].concat());
+        let account = Account::create(place.dir(), "account");
+        let mut command = place.application("surrounded");
+        command.arg(account.path()).args(what);
+        let traced = run(&mut dress(command));
+        let (_, summary) = daemon.finish();
+        assert_eq!(traced.stdout, alone.stdout, "{what:?}");
+        assert_eq!(traced.stderr, alone.stderr, "{what:?}");
+        assert_eq!(traced.status, alone.status, "{what:?}");
+        assert!(traced.status.success(), "{what:?}: {traced:#?}");
+        Twice {
+            place,
+            account,
+            traced,
+            summary,
+        }
+    }
+
+    /// Every event of the first `lines` lines is in the trace.
+    #[track_caller]
+    fn was_traced_throughout(self, lines: usize) -> Output {
+        let trace = self.place.dir().join("trace");
+        let _ = lanes::check(&trace);
+        let found = Found::read(&trace);
+        let finished = self.account.finished(lines);
+        for (line, &finished) in finished.iter().enumerate() {
+            let of_line = found.lines.iter().filter(|((_, n), _)| *n == line);
+            let [(_, of_line)] = of_line.collect::<Vec<_>>()[..] else {
+                panic!("line {line} is not of one process: {found:#?}");
+            };
+            assert!(finished > 0 && of_line.is_contiguous() && of_line.first == 0);
+            assert_eq!(of_line.events, finished, "line {line}: {:#?}", self.summary);
+        }
+        assert_eq!(self.summary.total.lost.total(), 0, "{:#?}", self.summary);
+        for process in &self.summary.processes {
+            assert_eq!(process.problems, [""; 0]);
+        }
+        self.traced
+    }
+
+    /// It was not traced at all.
+    #[track_caller]
+    fn was_not_traced(self) {
+        assert_eq!(self.summary.total.emitted, 0, "{:#?}", self.summary);
+        assert!(self.account.finished(1) == [2000], "it tests nothing");
+    }
+}
+
+/// With a limit that prlimit(1) of util-linux sets before it becomes the program.
+fn limited(limit: &str) -> impl Fn(Command) -> Command {
+    move |command| {
+        let mut limited = process::command("prlimit");
+        limited
+            .arg(limit)
+            .arg(command.get_program())
+            .args(command.get_args());
+        for (name, value) in command.get_envs() {
+            if let Some(value) = value {
+                limited.env(name, value);
+            }
+        }
+        limited
+    }
+}
+
+#[test]
+fn a_program_that_becomes_somebody_else_is_traced_throughout() {
+    if !is_root("a program that becomes somebody else") {
+        return;
+    }
+    for what in [&["another-user"][..], &["another-user", "raw"]] {
+        let output = Twice::run(what).was_traced_throughout(2);
+        assert!(output.stdout.contains("user: done"), "{output:?}");
+    }
+}
+
+#[test]
+fn a_program_that_changes_its_root_is_traced_throughout() {
+    if !is_root("a program that changes its root") {
+        return;
+    }
+    let elsewhere = laneway_tests::scratch();
+    let directory = elsewhere.path().to_str().expect("a text");
+    let output = Twice::run(&["chroot", directory]).was_traced_throughout(2);
+    assert!(output.stdout.contains("chroot: done"), "{output:?}");
+}
+
+#[test]
+fn a_program_that_leaves_its_namespaces_is_traced_throughout() {
+    if !is_root("a program that leaves its namespaces") {
+        return;
+    }
+    for flags in [
+        NEWNS,
+        NEWUTS,
+        NEWIPC,
+        NEWPID,
+        NEWNET,
+        NEWCGROUP,
+        FILES,
+        FS,
+        NEWNS | NEWUTS | NEWIPC | NEWPID | NEWNET,
+    ] {
+        let output = Twice::run(&["unshare", &flags.to_string()]);
+        let output = output.was_traced_throughout(2);
+        assert!(
+            output.stdout.contains("unshare: done"),
+            "{flags:#x}: {output:?}"
+        );
+    }
+}
+
+#[test]
+fn a_program_that_keeps_closing_all_descriptors_is_traced_throughout() {
+    let _ = Twice::run(&["close"]).was_traced_throughout(2);
+}
+
+#[test]
+fn a_program_without_a_free_descriptor_is_traced_throughout() {
+    let output = Twice::run(&["full-table"]).was_traced_throughout(2);
+    assert!(
+        output.stdout.contains("files, then Too many open files"),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_program_that_may_grow_no_more_is_traced_throughout() {
+    for resource in [FSIZE, MEMLOCK, AS] {
+        let output = Twice::run(&["limit", resource, "0"]).was_traced_throughout(2);
+        assert!(output.stdout.contains("limit: done"), "{output:?}");
+    }
+}
+
+/// A ring of 256 MiB for each CPU.
+const HUGE: [&str; 2] = ["--sub-buffer-size=4M", "--sub-buffers=64"];
+
+#[test]
+fn a_program_that_may_not_have_the_memory_of_a_ring_runs_without() {
+    let limit = format!("--as={}", 200 << 20);
+    let twice = Twice::run_dressed(&["nothing"], &HUGE, limited(&limit));
+    twice.was_not_traced();
+}
+
+#[test]
+fn a_program_that_may_not_make_large_files_runs_without_a_ring() {
+    let limit = format!("--fsize={}", 1 << 20);
+    let twice = Twice::run_dressed(&["nothing"], &HUGE, limited(&limit));
+    twice.was_not_traced();
+}
+
+#[test]
+fn a_program_that_may_start_no_thread_runs_without_an_agent() {
+    if !is_root("a limit on the number of somebody else's processes") {
+        return;
+    }
+    let place = Place::new();
+    fs::set_permissions(place.dir(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let application = copy_for_everybody(&program("bad_ends"), place.dir());
+    let laneway = copy_for_everybody(&laneway(), place.dir());
+    let trace = place.dir().join("trace");
+    let mut daemon = process::command(laneway);
+    daemon.args(place.daemon_command(&trace, &[]).get_args());
+    let mut daemon = Running::start(daemon.uid(NOBODY).gid(NOBODY));
+    daemon.await_text("listening on");
+    let once = |limit: &str| {
+        run(process::command("prlimit")
+            .arg(limit)
+            .arg(&application)
+            .args(["code", "3"])
+            .env("LANEWAY_SOCKET", place.socket())
+            .uid(NOBODY)
+            .gid(NOBODY))
+    };
+    let outputs = [once("--nproc=0"), once("--nproc=1000")];
+    daemon.signal(Signal::TERM);
+    let _ = daemon.wait().succeeded();
+    for output in outputs {
+        assert_eq!((output.code(), output.stderr.as_str()), (Some(3), ""));
+    }
+    // The other one was traced: what the first one lacked was the thread.
+    assert_eq!(laneway_tests::events::events(&trace).len(), 1);
+}
+
+#[test]
+fn a_program_that_becomes_another_one_leaves_every_event_it_had_finished() {
+    let next = program("accountable");
+    let next = next.to_str().expect("a text");
+    let place = Place::new();
+    let daemon = place.daemon("trace", &BLOCK);
+    let trace = daemon.trace.clone();
+    let account = Account::create(place.dir(), "account");
+    let output = run(place
+        .application("surrounded")
+        .arg(account.path())
+        .args(["exec", next]))
+    .succeeded();
+    assert_eq!(output.stderr, "");
+    let (_, summary) = daemon.finish();
+    let [before, after] = &summary.processes[..] else {
+        panic!("not two programs: {summary:#?}");
+    };
+    assert_eq!(before.pid, after.pid, "the process stays the same");
+    let found = Found::read(&trace);
+    let finished = account.finished(4);
+    let line = |line| found.line(before.pid, line).events;
+    assert_eq!([line(2), line(3)], [500, 500]);
+    for thread in 0..2 {
+        let more = line(thread) - finished[thread];
+        assert!(more <= 1, "thread {thread}: {finished:?}, {found:#?}");
+    }
+    assert!(finished[1] > 0, "it tests nothing");
+    let lost = before.counts.lost;
+    assert_eq!(lost.total(), lost.unfinished, "{before:#?}");
+    assert!(lost.unfinished <= 1, "{before:#?}");
+    assert_eq!(after.counts.lost.total(), 0, "{after:#?}");
+}
