@@ -71,6 +71,10 @@ pub struct ChannelSettings {
 }
 
 /// A producer's end of a buffer; see the module's text.
+///
+/// It fills pages of its own, so that the kernel can be asked to wipe it in children
+/// ([`Channel::wipe_on_fork`]); all zeroes are a channel without memory.
+#[repr(C)]
 #[derive(Debug)]
 pub struct Channel {
     /// What the reserve sequence reads. Open only while rseq lanes can be used and
@@ -94,6 +98,17 @@ pub struct Channel {
     pub(crate) attached: AtomicPtr<Attached>,
     /// The memory after step 1 of a detach that has not come to its end.
     pub(crate) retired: Mutex<Option<Box<Attached>>>,
+    /// Not wiped in children.
+    kept: Kept,
+}
+
+/// What a child of a fork needs to get rid of its parent's memory.
+#[repr(align(4096))]
+#[derive(Debug)]
+struct Kept {
+    /// The memory, from `attach` until it is unmapped: a copy of the pointer in `attached`
+    /// or `retired`.
+    mapped: AtomicPtr<Attached>,
 }
 
 /// What a channel is attached to.
@@ -135,6 +150,9 @@ impl Channel {
             ids_len: AtomicU32::new(0),
             attached: AtomicPtr::new(ptr::null_mut()),
             retired: Mutex::new(None),
+            kept: Kept {
+                mapped: AtomicPtr::new(ptr::null_mut()),
+            },
         }
     }
 
@@ -176,18 +194,36 @@ impl Channel {
         if retired.is_some() || self.is_attached() {
             return Err(Error::Attached);
         }
-        let geometry = memory.geometry();
+        let lanes = memory.geometry().lanes();
         let by_cid = settings.lanes == LaneChoice::Concurrency;
         let rseq = settings.rseq && Rseq::get().process().is_ok() && Barrier::register().is_ok();
-        self.sub_buffer_shift
-            .store(geometry.sub_buffer_shift(), Ordering::Relaxed);
-        let mask = geometry.sub_buffers() - 1;
-        self.sub_buffer_mask.store(mask, Ordering::Relaxed);
         self.slot.store(settings.slot, Ordering::Relaxed);
         self.rseq.store(rseq, Ordering::Relaxed);
         self.by_cid.store(by_cid, Ordering::Relaxed);
         self.clock.store(settings.clock as u8, Ordering::Relaxed);
         self.set_when_full(settings.when_full);
+        self.describe(&memory);
+        let first_id = ids
+            .as_deref()
+            .map_or(ptr::null_mut(), |ids| ids.as_ptr().cast_mut());
+        let ids_len = ids.as_deref().map_or(0, <[u16]>::len);
+        self.ids_len.store(ids_len as u32, Ordering::Relaxed);
+        self.ids.store(first_id, Ordering::Relaxed);
+        let attached = Box::into_raw(Box::new(Attached { memory, _ids: ids }));
+        self.kept.mapped.store(attached, Ordering::Relaxed);
+        // SYNC(attach): pairs with the loads in `enter` and in the reserve sequence.
+        self.attached.store(attached, Ordering::SeqCst);
+        self.open_window(lanes);
+        Ok(())
+    }
+
+    /// Says where the lanes of `memory` lie, and opens nothing.
+    fn describe(&self, memory: &SharedMemory) {
+        let geometry = memory.geometry();
+        self.sub_buffer_shift
+            .store(geometry.sub_buffer_shift(), Ordering::Relaxed);
+        let mask = geometry.sub_buffers() - 1;
+        self.sub_buffer_mask.store(mask, Ordering::Relaxed);
         self.window.prepare(
             Rseq::get(),
             memory.first_lane(),
@@ -195,18 +231,6 @@ impl Channel {
             geometry.sub_buffer_bytes(),
             geometry.lane_bytes(),
         );
-        let first_id = ids
-            .as_deref()
-            .map_or(ptr::null_mut(), |ids| ids.as_ptr().cast_mut());
-        let ids_len = ids.as_deref().map_or(0, <[u16]>::len);
-        self.ids_len.store(ids_len as u32, Ordering::Relaxed);
-        self.ids.store(first_id, Ordering::Relaxed);
-        let attached = Box::new(Attached { memory, _ids: ids });
-        // SYNC(attach): pairs with the loads in `enter` and in the reserve sequence.
-        self.attached
-            .store(Box::into_raw(attached), Ordering::SeqCst);
-        self.open_window(geometry.lanes());
-        Ok(())
     }
 
     /// Lets sequences in, where they can be used.
@@ -255,6 +279,7 @@ impl Channel {
             std::thread::sleep(Duration::from_micros(100));
         }
         self.ids.store(ptr::null_mut(), Ordering::Relaxed);
+        self.kept.mapped.store(ptr::null_mut(), Ordering::Relaxed);
         let buried = memory.header().burials.load(Ordering::Relaxed) != 0;
         if let Some(attached) = retired.take()
             && buried
@@ -287,22 +312,47 @@ impl Channel {
         }
     }
 
+    /// Asks the kernel to wipe this channel in children, so that one that was made behind
+    /// everybody's back (a bare clone(2), for which no handler runs) does not write as its
+    /// parent: all it finds is a channel without memory. Says whether it will (Linux 4.14).
+    ///
+    /// The fast path pays nothing: it looks at the window anyway. What is wiped is private,
+    /// anonymous memory, as the kernel insists: whole pages of the zeroed data of a binary.
+    ///
+    /// One hole is left: a signal handler that interrupts an event, has a child in such a way,
+    /// *and returns in the child*. There the rest of that event finds the window wiped under it.
+    /// (After fork(3), [`Channel::forget_in_child`] has put back what it needs.)
+    pub fn wipe_on_fork(&'static self) -> bool {
+        let start = ptr::from_ref(self).cast_mut();
+        // SAFETY: changes nothing in this process. In a child the pages are zeroes, which are
+        // valid for every field, and mean a channel without memory.
+        unsafe {
+            libc::madvise(
+                start.cast(),
+                offset_of!(Channel, kept),
+                libc::MADV_WIPEONFORK,
+            ) == 0
+        }
+    }
+
     /// In the child of a fork: leaves the parent's memory alone.
     ///
     /// The mapping is replaced by private memory and never unmapped, because the one
     /// thread that the child has may have been in the middle of an event.
     pub fn forget_in_child(&self) {
         self.window.close();
-        let attached = self.attached.swap(ptr::null_mut(), Ordering::SeqCst);
-        if !attached.is_null() {
-            // SAFETY: the swap made us its owner; it is leaked, not dropped.
-            let attached: &'static Attached = unsafe { &*attached };
-            attached.memory.forget();
+        self.attached.store(ptr::null_mut(), Ordering::SeqCst);
+        if let Ok(mut retired) = self.retired.try_lock() {
+            retired.take().map(Box::leak);
         }
-        if let Ok(mut retired) = self.retired.try_lock()
-            && let Some(attached) = retired.take()
-        {
-            Box::leak(attached).memory.forget();
+        let mapped = self.kept.mapped.swap(ptr::null_mut(), Ordering::SeqCst);
+        if !mapped.is_null() {
+            // SAFETY: it was mapped when the child was made, nobody else in the child knows
+            // it, and it is leaked, not dropped.
+            let attached: &'static Attached = unsafe { &*mapped };
+            attached.memory.forget();
+            // An event that was interrupted goes on, in private memory.
+            self.describe(&attached.memory);
         }
         self.users.store(0, Ordering::SeqCst);
     }
