@@ -14,45 +14,62 @@
 
 use std::fs::OpenOptions;
 use std::mem;
+use std::os::fd::AsRawFd;
 
 /// Descriptors that are closed one by one where the kernel has no `close_range`.
 const MOST: i32 = 65_536;
 
 /// Gives the calling thread a table of its own, empty but for the standard streams, which
 /// lead to `/dev/null`: a message that a library writes there must not end up elsewhere.
-pub(crate) fn make_private() {
-    if !(close_range_unshare() || unshare_and_close()) {
+/// Standard error can be kept.
+pub(crate) fn make_private(keep_stderr: bool) {
+    let first = if keep_stderr {
+        libc::STDERR_FILENO + 1
+    } else {
+        0
+    };
+    if !(close_range_unshare(first) || unshare_and_close(first)) {
         return;
     }
-    for _ in 0..3 {
-        if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
-            // It stays open as long as the thread's table.
-            mem::forget(null);
+    let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") else {
+        return;
+    };
+    // SAFETY: the table is this thread's own, which has nothing but `null` open.
+    unsafe {
+        for stream in 0..=libc::STDERR_FILENO {
+            let kept = stream == libc::STDERR_FILENO && first > stream;
+            if null.as_raw_fd() != stream && !(kept && libc::fcntl(stream, libc::F_GETFD) >= 0) {
+                libc::dup2(null.as_raw_fd(), stream);
+            }
         }
+    }
+    if null.as_raw_fd() <= libc::STDERR_FILENO {
+        // It is one of the streams, and stays open as long as the thread's table.
+        mem::forget(null);
     }
 }
 
 /// close_range(2), since Linux 5.9: leaves the shared table without even copying it.
-fn close_range_unshare() -> bool {
+fn close_range_unshare(first: i32) -> bool {
     // SAFETY: the descriptors that it closes are those of a table that only this thread
     // has, in which it has opened nothing yet.
     unsafe {
         libc::syscall(
             libc::SYS_close_range,
-            0,
+            first,
             u32::MAX,
             libc::CLOSE_RANGE_UNSHARE,
         ) == 0
     }
 }
 
-fn unshare_and_close() -> bool {
+fn unshare_and_close(first: i32) -> bool {
     // SAFETY: as above: first the table becomes this thread's own.
     unsafe {
         if libc::unshare(libc::CLONE_FILES) != 0 {
             return false;
         }
-        for fd in 0..MOST {
+        for fd in first..MOST {
             libc::close(fd);
         }
     }

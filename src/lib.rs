@@ -80,6 +80,7 @@
 //! | `LANEWAY_SOCKET` | where the consumer is, instead of the place of this user's daemon |
 //! | `LANEWAY_ALLOW_BLOCK=1` | the program may wait for room: see [`allow_blocking`] |
 //! | `LANEWAY_RSEQ=off` | do without restartable sequences |
+//! | `LANEWAY_DEBUG=1` | say on standard error why the program is not recorded, and the like |
 //! | `LANEWAY_LIST=fd` | write the events to this file descriptor and end: how `laneway events` asks |
 //!
 //! None of them is read in a program that runs with other rights than its caller's
@@ -89,18 +90,25 @@
 
 mod agent;
 mod attach;
+mod attachment;
 mod bare_thread;
 mod blocking;
 mod callsite;
 mod emit;
 mod encode;
 mod entry;
+mod family;
 mod fd_table;
 mod fields;
+mod hello;
+mod identity;
 mod listing;
 mod macros;
+mod memory_file;
 mod names;
 mod registry;
+mod report;
+mod session;
 mod startup;
 mod text;
 mod types;

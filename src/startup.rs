@@ -36,6 +36,7 @@ extern "C" fn start() {
         return;
     }
     crate::blocking::read_environment();
+    crate::report::read_environment();
     crate::attach::start();
 }
 
