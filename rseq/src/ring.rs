@@ -111,7 +111,9 @@ impl Window {
         self.stride.store(stride, Ordering::Relaxed);
         self.sub_buffer_mask
             .store(sub_buffer_bytes - 1, Ordering::Relaxed);
-        self.lane_mask.store(lane_bytes - 1, Ordering::Relaxed);
+        // A record is aligned, whatever the lane's head holds.
+        self.lane_mask
+            .store((lane_bytes - 1) & !7, Ordering::Relaxed);
     }
 
     /// Lets sequences on CPUs below `lanes` use the lanes described.
@@ -163,7 +165,8 @@ impl Window {
     /// position, where it means nothing.
     ///
     /// `bytes` is a positive multiple of 8; `header` is the upper half of the record's
-    /// header. Whatever the lane's head holds, nothing is written outside of the lane.
+    /// header. Whatever the lane's head holds, nothing is written outside of the lane, and the
+    /// record is aligned to 8 bytes.
     #[inline(always)]
     pub fn reserve(&self, bytes: u64, header: u32) -> Option<Reserved> {
         // SYNC(window): a window that was never prepared does not know the area.
