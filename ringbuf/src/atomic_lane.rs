@@ -24,7 +24,7 @@ use crate::channel::{Channel, User};
 use crate::clock;
 use crate::counter::Lap;
 use crate::header::Header;
-use crate::lane::Lane;
+use crate::lane::{self, Lane};
 use crate::layout::SubBuffer;
 use crate::place::State;
 use crate::reserve::Home;
@@ -38,8 +38,8 @@ impl Channel {
         // SYNC(claim): Acquire pairs with the Release that moved the position here.
         let position = lane.control().reserved.load(Ordering::Acquire);
         let start = lane.sub_buffer_start(position);
-        if !position.is_multiple_of(8) {
-            return Step::Full; // not a position of ours: the memory was tampered with
+        if !lane::is_position(position) {
+            return Step::Full; // the memory was tampered with
         }
         let sub_buffer = lane.sub_buffer(position);
         if position == start {
@@ -200,7 +200,7 @@ pub(crate) fn help_the_dead(lane: Lane<'_>, key: u64) {
     let position = lane.control().reserved.load(Ordering::Acquire);
     let (start, number) = (lane.sub_buffer_start(position), lane.number(position));
     let ready = lane.sub_buffer(position).state() == (State::Ready { number });
-    if !ready || !position.is_multiple_of(8) {
+    if !ready || !lane::is_position(position) {
         return;
     }
     let found = lane.header_word(position).load(Ordering::Acquire);

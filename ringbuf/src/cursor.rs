@@ -8,16 +8,13 @@
 //! Invariant: `start <= read <= boundary`, and every look at shared memory stays between them.
 
 use crate::counter::{LAP_SHIFT, Lap};
-use crate::lane::{Lane, Lost};
+use crate::lane::{Lane, Lost, MOST_RESERVED};
 use crate::layout::SubBuffer;
 use crate::packet::Parts;
 use crate::records::{self, Found};
 use crate::room;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
-
-/// More than any lane has ever reserved: what is above is a lie.
-const MOST_RESERVED: u64 = 1 << 60;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cursor {

@@ -20,6 +20,14 @@ use std::mem::size_of;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+/// More than any lane has ever reserved: a position above was not written by a producer of ours.
+pub(crate) const MOST_RESERVED: u64 = 1 << 60;
+
+/// Whether a lane can stand at `position`, as far as that alone can tell.
+pub(crate) fn is_position(position: u64) -> bool {
+    position.is_multiple_of(8) && position < MOST_RESERVED
+}
+
 /// A lane inside a mapping that lives for `'m`.
 #[derive(Clone, Copy)]
 pub(crate) struct Lane<'m> {

@@ -18,7 +18,7 @@
 use crate::channel::{Channel, User};
 use crate::clock;
 use crate::header::{self, EXTENSION_BYTES, Header, MAX_RECORD_BYTES, PADDING_ID};
-use crate::lane::{Lane, LostCause};
+use crate::lane::{self, Lane, LostCause};
 use crate::layout::SubBuffer;
 use crate::reserve::{Home, Record};
 use crate::room::{self, Room};
@@ -127,8 +127,8 @@ impl Channel {
         // SYNC(reserve): Acquire, so that the clock is read after what stands here.
         let position = lane.control().reserved.load(Ordering::Acquire);
         let offset = position - lane.sub_buffer_start(position);
-        if !position.is_multiple_of(8) {
-            return Step::Full; // not a position of ours: the memory was tampered with
+        if !lane::is_position(position) {
+            return Step::Full; // the memory was tampered with
         }
         if offset == 0 {
             return self.open(user, lane, home, position, wish);
@@ -256,7 +256,8 @@ impl Channel {
             return [again, again];
         }
         let [now, other] = [before & 1, before & 1 ^ 1];
-        let sum = lost.overwritten[now as usize].load(Ordering::Relaxed) + records;
+        let before = lost.overwritten[now as usize].load(Ordering::Relaxed);
+        let sum = before.wrapping_add(records);
         [
             store(&lost.overwritten[other as usize], sum),
             store(&lost.counted, number << 1 | other),
@@ -328,6 +329,7 @@ impl Channel {
             let position = lane.control().reserved.load(Ordering::Acquire);
             let boundary = position == lane.sub_buffer_start(position);
             !boundary
+                || !lane::is_position(position)
                 || room::look(lane, position, false) != Room::None
                 || !self.is_attached()
                 || self.block_limit().is_none()
