@@ -10,6 +10,8 @@
 //!
 //! Invariant: as long as every stream's events are in order, so is the whole.
 
+mod renew;
+
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 

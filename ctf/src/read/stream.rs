@@ -13,6 +13,7 @@
 //! Invariant: whatever the bytes are, every step gets further or ends.
 
 mod recover;
+mod renew;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -72,6 +73,8 @@ pub(crate) struct StreamReader {
     keep_open: bool,
     /// Whether the files may still be growing.
     pub(crate) following: bool,
+    /// While following: how much of the last file may be read.
+    mark: u64,
     /// Its id, or, if the trace gives none, its number among the streams of its class.
     pub(crate) id: u64,
     source: Option<Box<dyn Source>>,
@@ -123,6 +126,7 @@ impl StreamReader {
             file: 0,
             keep_open,
             following: false,
+            mark: u64::MAX,
             id: 0,
             source: None,
             window: Window::new(window),
@@ -354,7 +358,7 @@ impl StreamReader {
         if self.packets > 0 && self.packet.stream != found.stream {
             return Err(self.refuse_packet(offset, header, Reason::OtherStream, Some(size / 8)));
         }
-        if self.following && size > rest {
+        if self.following && (size > rest || self.is_beyond_mark(offset, size)) {
             return Ok(Step::End);
         }
         self.previous = (self.packets > 0).then_some(self.packet);
