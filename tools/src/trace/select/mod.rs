@@ -2,19 +2,21 @@
 //!
 //! Invariant: a selection without options selects everything and decodes nothing.
 
+mod origin;
+mod time;
+
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
 use globset::{GlobBuilder, GlobMatcher};
-use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
-use laneway_ctf::model::{EnvValue, Integer, Scope};
-use laneway_ctf::read::{Event, Reader, Trace, Value, Visitor, span};
+use laneway_ctf::model::Scope;
+use laneway_ctf::read::{Event, Reader, Trace, Value, span};
+
+pub(crate) use self::origin::{Origin, is_origin};
+use self::time::{needs_span, parse_time};
 
 use super::expression::Expression;
-
-const NS: i64 = 1_000_000_000;
 
 /// The traces to read, and what of them.
 #[derive(Debug, clap::Args)]
@@ -114,10 +116,7 @@ impl SelectArgs {
                 Some(expression)
             }
         };
-        let needs_span = |time: &Option<String>| {
-            time.as_ref()
-                .is_some_and(|time| time.parse::<f64>().is_err() || time.starts_with(['+', '-']))
-        };
+        let needs_span = |time: &Option<String>| time.as_deref().is_some_and(needs_span);
         let range = match needs_span(&self.since) || needs_span(&self.until) {
             true => span(&traces),
             false => None,
@@ -184,87 +183,6 @@ fn has_field(trace: &Trace, name: &str) -> bool {
             .flatten()
             .any(|structure| of(structure, name))
     })
-}
-
-/// A time as people write it, in nanoseconds since 1970.
-fn parse_time(text: &str, span: Option<(i64, i64)>, zone: &TimeZone) -> anyhow::Result<i64> {
-    let wrong = || {
-        format!(
-            "{text:?} is no time: write 08:40:03.5, \"2026-11-20 08:40\", 1795164003.5, +2s (from the begin) or -2s \
-             (from the end)"
-        )
-    };
-    let relative = |from: Option<i64>, text: &str, sign: i64| {
-        let from = from.context("the trace does not say when it begins and ends")?;
-        Ok(from + sign * duration(text).with_context(wrong)?)
-    };
-    if let Some(rest) = text.strip_prefix('+') {
-        return relative(span.map(|(begin, _)| begin), rest, 1);
-    }
-    if let Some(rest) = text.strip_prefix('-') {
-        return relative(span.map(|(_, end)| end), rest, -1);
-    }
-    if let Some(ns) = seconds(text) {
-        return Ok(ns);
-    }
-    if let Ok(timestamp) = text.parse::<Timestamp>() {
-        return i64::try_from(timestamp.as_nanosecond()).with_context(wrong);
-    }
-    let at = |local: DateTime| -> anyhow::Result<i64> {
-        let zoned = local.to_zoned(zone.clone()).with_context(wrong)?;
-        i64::try_from(zoned.timestamp().as_nanosecond()).with_context(wrong)
-    };
-    if let Ok(local) = text.parse::<DateTime>() {
-        return at(local);
-    }
-    if let Ok(date) = text.parse::<Date>() {
-        return at(date.to_datetime(Time::midnight()));
-    }
-    // A time of the day: that of the day on which the trace begins, or of the next if that is over by then.
-    let time: Time = text.parse().ok().with_context(wrong)?;
-    let (begin, end) =
-        span.context("the trace does not say when it begins: write the date, too")?;
-    let first = Timestamp::from_nanosecond(i128::from(begin))?.to_zoned(zone.clone());
-    let same_day = at(first.date().to_datetime(time))?;
-    let next_day = at(first.date().checked_add(1.day())?.to_datetime(time))?;
-    Ok(if same_day < begin && next_day <= end {
-        next_day
-    } else {
-        same_day
-    })
-}
-
-/// Seconds with a fraction, exactly.
-fn seconds(text: &str) -> Option<i64> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if whole.is_empty()
-        || fraction.len() > 9
-        || !text.bytes().all(|c| c.is_ascii_digit() || c == b'.')
-    {
-        return None;
-    }
-    let fraction: i64 = format!("{fraction:0<9}").parse().ok()?;
-    whole
-        .parse::<i64>()
-        .ok()?
-        .checked_mul(NS)?
-        .checked_add(fraction)
-}
-
-/// `2s`, `1.5ms`, `10us`, `3m`, `1h`; a number alone is seconds.
-fn duration(text: &str) -> Option<i64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[digits.len()..] {
-        "" | "s" => NS,
-        "ms" => NS / 1_000,
-        "us" => NS / 1_000_000,
-        "ns" => 1,
-        "m" | "min" => 60 * NS,
-        "h" => 3600 * NS,
-        _ => return None,
-    };
-    let ns = i128::from(seconds(digits)?) * i128::from(unit) / i128::from(NS);
-    i64::try_from(ns).ok()
 }
 
 impl Selection {
@@ -363,131 +281,5 @@ fn find<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     match path.split_once('.') {
         None => value.get(path),
         Some((first, rest)) => find(value.get(first)?, rest),
-    }
-}
-
-/// Where an event comes from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Origin {
-    pub(crate) process: Option<i64>,
-    pub(crate) name: Option<String>,
-    pub(crate) thread: Option<i64>,
-    pub(crate) cpu: Option<u64>,
-}
-
-/// Whether a member of an event's context is what [`Origin`] says.
-pub(crate) fn is_origin(name: &str) -> bool {
-    matches!(
-        name,
-        "vpid" | "pid" | "procname" | "vtid" | "tid" | "cpu_id"
-    )
-}
-
-impl Origin {
-    pub(crate) fn of(event: &Event<'_>) -> Self {
-        let mut finder = OriginFinder::default();
-        event.visit(Scope::PacketContext, &mut finder);
-        event.visit(Scope::EventContext, &mut finder);
-        let mut origin = finder.origin;
-        let trace = event.stream().trace_class();
-        if let (None, Some(EnvValue::Integer(id))) = (origin.process, trace.env("vpid")) {
-            origin.process = Some(*id);
-        }
-        if let (None, Some(EnvValue::Text(name))) = (&origin.name, trace.env("procname")) {
-            origin.name = Some(name.clone());
-        }
-        origin
-    }
-}
-
-#[derive(Default)]
-struct OriginFinder {
-    origin: Origin,
-    depth: u32,
-    member: What,
-}
-
-#[derive(Clone, Copy, Default)]
-enum What {
-    Process,
-    Name,
-    Thread,
-    Cpu,
-    #[default]
-    Other,
-}
-
-impl Visitor for OriginFinder {
-    fn structure(&mut self, _: usize) {
-        self.depth += 1;
-    }
-
-    fn array(&mut self, _: u64) {
-        self.depth += 1;
-    }
-
-    fn option(&mut self, _: Option<&str>) {
-        self.depth += 1;
-    }
-
-    fn end(&mut self) {
-        self.depth -= 1;
-    }
-
-    fn member(&mut self, _: usize, name: &str) {
-        self.member = match name {
-            _ if self.depth != 1 => What::Other,
-            "vpid" | "pid" => What::Process,
-            "procname" => What::Name,
-            "vtid" | "tid" => What::Thread,
-            "cpu_id" => What::Cpu,
-            _ => What::Other,
-        };
-    }
-
-    fn unsigned(&mut self, value: u64, _: &Integer) {
-        self.signed_or_not(value as i64);
-    }
-
-    fn signed(&mut self, value: i64, _: &Integer) {
-        self.signed_or_not(value);
-    }
-
-    fn text(&mut self, text: &[u8]) {
-        if let What::Name = self.member {
-            self.origin.name = Some(String::from_utf8_lossy(text).into_owned());
-        }
-    }
-}
-
-impl OriginFinder {
-    fn signed_or_not(&mut self, value: i64) {
-        match self.member {
-            What::Process => self.origin.process = Some(value),
-            What::Thread => self.origin.thread = Some(value),
-            What::Cpu => self.origin.cpu = Some(value as u64),
-            What::Name | What::Other => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_as_people_write_them() {
-        let span = Some((1_795_164_003_000_000_000, 1_795_164_100_000_000_000));
-        let ns = |text: &str| parse_time(text, span, &TimeZone::UTC).unwrap();
-        assert_eq!(ns("1795164003.5"), 1_795_164_003_500_000_000);
-        assert_eq!(ns("2026-11-20 08:40:03.25"), 1_795_164_003_250_000_000);
-        assert_eq!(ns("2026-11-20T08:40:03Z"), 1_795_164_003_000_000_000);
-        assert_eq!(ns("08:40:04"), 1_795_164_004_000_000_000);
-        assert_eq!(ns("+1.5ms"), 1_795_164_003_001_500_000);
-        assert_eq!(ns("-10"), 1_795_164_090_000_000_000);
-        for wrong in ["", "soon", "+5 parsecs", "25:00"] {
-            let error = format!("{:#}", parse_time(wrong, span, &TimeZone::UTC).unwrap_err());
-            assert!(error.contains("is no time"), "{error}");
-        }
     }
 }
