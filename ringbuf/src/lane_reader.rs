@@ -142,7 +142,8 @@ impl LaneReader {
     /// reserved and not published is passed over and counted as unfinished.
     pub fn final_packet(&mut self) -> Option<Packet<'_>> {
         while let Some(mut parked) = self.parked.first().cloned() {
-            if let Some(parts) = self.next_final(&mut parked) {
+            if let Some(mut parts) = self.next_piece(&mut parked, true) {
+                parts.parked = Some(0);
                 self.parked[0] = parked;
                 return Some(Packet { lane: self, parts });
             }
@@ -294,8 +295,7 @@ impl LaneReader {
             if let Some(parts) = self.next_piece(cursor, true) {
                 return Some(parts);
             }
-            let parked = cursor.start < self.main.start;
-            if parked || !cursor.is_at_end(self.lane()) {
+            if !cursor.is_at_end(self.lane()) {
                 return None;
             }
             cursor.go_to(cursor.boundary(self.lane()));

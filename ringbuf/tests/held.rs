@@ -191,3 +191,32 @@ fn a_sub_buffer_that_can_still_be_written_to_is_never_overwritten() {
         assert!(overwritten > 0);
     });
 }
+
+#[test]
+fn what_was_behind_a_thread_that_died_in_an_event_is_found_at_the_end() {
+    both_kinds_of_lanes(|rseq| {
+        let channel: &'static Channel = Box::leak(Box::default());
+        let geometry = Geometry::new(cpus(), 4096, 4).unwrap();
+        let mut reader = attach(channel, geometry, settings(WhenFull::Block(LONG), rseq));
+        let mut checker = Checker::default();
+        let slow: &'static Slow = Box::leak(Box::new(Slow::new()));
+        // It never goes on: for the reader it is as good as dead.
+        std::thread::spawn(|| slow.emit(channel, 5));
+        slow.wait_for(Slow::RESERVED);
+        emit_and_read(channel, &mut reader, &mut checker, 0..20_000);
+        let mut late = 0;
+        for lane in reader.lanes() {
+            while let Some(packet) = lane.final_packet() {
+                late += u64::from(packet.is_late());
+                checker.check(&packet);
+                packet.release();
+            }
+            assert_eq!(lane.damaged_bytes(), 0);
+        }
+        assert!(late > 0, "the sub-buffer was left behind");
+        assert_eq!(checker.seen[&1].events, 20_000);
+        assert_eq!(lost(&mut reader).total(), 1);
+        assert_eq!(lost(&mut reader).unfinished, 1);
+        slow.go_on();
+    });
+}

@@ -171,7 +171,7 @@ fn a_process_that_is_killed_takes_nothing_from_the_others() {
 fn what_the_dead_left_can_be_overwritten_and_does_not_stop_the_living() {
     for round in 0..6 * stress_factor() {
         let rseq = round % 3 != 0;
-        let geometry = Geometry::new(cpus(), 4096, 4).unwrap();
+        let geometry = Geometry::new(cpus(), 4096, 16).unwrap();
         let (fd, memory) = SharedMemory::create(geometry).unwrap();
         let mut reader = BufferReader::of(memory, Reading::Snapshots);
         let done = shared_words();
