@@ -2,10 +2,11 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use laneway_control::ChannelConfig;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::Error;
@@ -14,7 +15,7 @@ use crate::front::Front;
 use crate::listen::Listener;
 use crate::session::Session;
 use crate::storage::{Gain, TraceFormat};
-use crate::summary::Summary;
+use crate::summary::{SnapshotSummary, Summary};
 
 /// What can be chosen about a consumer.
 #[derive(Clone, Debug)]
@@ -73,6 +74,12 @@ pub(crate) struct Shared {
     /// When it was told to finish.
     pub(crate) finish: OnceLock<Instant>,
     pub(crate) progress: Counters,
+    /// What applications are told to make.
+    pub(crate) channel: ChannelConfig,
+    /// How many snapshots were asked for.
+    pub(crate) snapshots: AtomicU64,
+    /// Those that are complete and not told yet.
+    pub(crate) complete: Mutex<Vec<SnapshotSummary>>,
     alarm: OwnedFd,
 }
 
@@ -98,6 +105,9 @@ impl Consumer {
             options,
             finish: OnceLock::new(),
             progress: Counters::default(),
+            channel: listener.channel().clone(),
+            snapshots: AtomicU64::new(0),
+            complete: Mutex::default(),
             alarm,
         });
         // The earlier the measurement begins, the better it gets; and lanes should not have to wait for it.
@@ -123,6 +133,19 @@ impl Consumer {
             lost: counters.lost.load(Ordering::Relaxed),
             bytes: counters.bytes.load(Ordering::Relaxed),
         }
+    }
+
+    /// Asks all processes that are attached for a snapshot: those whose channel overwrites its oldest events have one.
+    pub fn snapshot(&self) {
+        self.shared.snapshots.fetch_add(1, Ordering::Relaxed);
+        self.shared.alarm();
+    }
+
+    /// The snapshots that have been completed since this was last asked.
+    #[must_use]
+    pub fn complete_snapshots(&self) -> Vec<SnapshotSummary> {
+        let complete = self.shared.complete.lock();
+        std::mem::take(&mut *complete.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Takes everything that applications have sent until now, asks those that still run to stop, and completes

@@ -126,6 +126,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// An application says that a file is its buffer, and it is not.
+    #[error("{} is not the buffer of the application that says so; it is left alone", path.display())]
+    NotItsBuffer {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// A message that does not belong where it came.
     #[error("an application sent a message out of turn: {message}")]
     OutOfTurn {

@@ -34,7 +34,6 @@
 
 #![forbid(unsafe_code)]
 
-mod client;
 mod clocks;
 mod consumer;
 mod drain;
@@ -51,4 +50,4 @@ pub use error::Error;
 pub use listen::Listener;
 pub use session::{Session, file_name};
 pub use storage::TraceFormat;
-pub use summary::{Counts, LaneSummary, Lost, ProcessSummary, Refusal, Summary};
+pub use summary::{Counts, LaneSummary, Lost, ProcessSummary, Refusal, SnapshotSummary, Summary};

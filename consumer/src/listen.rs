@@ -30,6 +30,7 @@ const BACKLOG: i32 = 4096;
 pub struct Listener {
     socket: OwnedFd,
     meeting: Rendezvous,
+    channel: ChannelConfig,
     gate: Option<Gate>,
     _lock: File,
 }
@@ -55,6 +56,7 @@ impl Listener {
         let mut listener = Listener {
             socket,
             meeting: meeting.clone(),
+            channel: channel.clone(),
             gate: None,
             _lock: lock,
         };
@@ -69,6 +71,11 @@ impl Listener {
     #[must_use]
     pub fn meeting(&self) -> &Rendezvous {
         &self.meeting
+    }
+
+    /// What applications find there.
+    pub(crate) fn channel(&self) -> &ChannelConfig {
+        &self.channel
     }
 
     /// The next application that wants to connect, if there is one.

@@ -6,6 +6,8 @@
 //!       metadata
 //!       lane_0  lane_1 …     one stream for each lane that was used
 //!     shop-4711-2/           another process of that name and number
+//!     snapshot-1/shop-4711/  what was in memory when somebody asked for it: overwrite mode only
+//!     end/shop-4711/         the same, when the process ended
 //! ```
 //!
 //! A session can be [resumed](Session::resume): the rings of processes that outlived their consumer are told from each
@@ -32,6 +34,9 @@ use crate::clocks::Clocks;
 use crate::host::{Host, random_uuid};
 use crate::storage::uuid_of;
 
+/// The directory for what was in memory when processes ended.
+pub(crate) const END: &str = "end";
+
 /// A directory that is being recorded into.
 #[derive(Debug)]
 pub struct Session {
@@ -41,6 +46,8 @@ pub struct Session {
     began: Instant,
     clocks: Clocks,
     traces: Mutex<Traces>,
+    /// The number of the last snapshot.
+    snapshots: Mutex<u64>,
     /// Held as long as somebody records into the directory.
     _lock: File,
 }
@@ -126,6 +133,7 @@ impl Session {
             began: Instant::now(),
             clocks: Clocks::default(),
             traces: Mutex::default(),
+            snapshots: Mutex::default(),
             _lock: lock,
         })
     }
@@ -167,26 +175,46 @@ impl Session {
         Ok(match left {
             Some(Some(directory)) => Place::Resumed { directory, uuid },
             Some(None) => Place::New {
-                directory: self.make_trace(&hello.name, hello.pid)?,
+                directory: self.make_trace(&self.directory, &hello.name, hello.pid)?,
                 uuid,
             },
             None => Place::New {
-                directory: self.make_trace(&hello.name, hello.pid)?,
+                directory: self.make_trace(&self.directory, &hello.name, hello.pid)?,
                 uuid: random_uuid()?,
             },
         })
     }
 
-    /// Makes the directory for a process' trace.
+    /// Where the next snapshot goes, and its number.
+    pub(crate) fn next_snapshot(&self) -> (u64, PathBuf) {
+        let mut last = self
+            .snapshots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        loop {
+            *last += 1;
+            let path = self.directory.join(format!("snapshot-{last}"));
+            // Those of an earlier consumer stay.
+            if !path.exists() {
+                return (*last, path);
+            }
+        }
+    }
+
+    /// Makes the directory for a process' trace, in the session's or in one of those in it.
     ///
     /// # Errors
     /// It cannot be made.
-    pub(crate) fn make_trace(&self, name: &str, pid: u32) -> Result<PathBuf, Error> {
+    pub(crate) fn make_trace(&self, parent: &Path, name: &str, pid: u32) -> Result<PathBuf, Error> {
+        match make_directory(parent) {
+            Ok(()) | Err(Error::Exists { .. }) => {}
+            Err(e) => return Err(e),
+        }
         let stem = format!("{}-{pid}", file_name(name));
-        let mut path = self.directory.join(&stem);
+        let mut path = parent.join(&stem);
         for again in 2_u32.. {
             match make_directory(&path) {
-                Err(Error::Exists { .. }) => path = self.directory.join(format!("{stem}-{again}")),
+                Err(Error::Exists { .. }) => path = parent.join(format!("{stem}-{again}")),
                 other => return other.map(|()| path),
             }
         }
@@ -245,7 +273,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let session = Session::create(dir.path().join("deep/down")).unwrap();
         let names: Vec<_> = (0..3)
-            .map(|_| session.make_trace("shop", 7).unwrap())
+            .map(|_| session.make_trace(session.directory(), "shop", 7).unwrap())
             .map(|path| path.file_name().unwrap().to_owned())
             .collect();
         assert_eq!(names, ["shop-7", "shop-7-2", "shop-7-3"]);
@@ -264,7 +292,7 @@ mod tests {
             "a/b\0c",
             &"x".repeat(999),
         ] {
-            let path = session.make_trace(name, 1).unwrap();
+            let path = session.make_trace(session.directory(), name, 1).unwrap();
             assert_eq!(path.parent(), Some(session.directory()), "{name:?}");
             assert!(
                 path.canonicalize()

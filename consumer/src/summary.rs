@@ -6,7 +6,8 @@
 //!                     ├─ too_large           larger than a record can be
 //!                     ├─ unfinished          its thread died in the middle of it
 //!                     ├─ storage             in the lane, but the disk did not take it
-//!                     └─ before_attach       hit before there was a lane
+//!                     ├─ before_attach       hit before there was a lane
+//!                     └─ overwritten         made room for newer ones, in a flight recorder
 //! ```
 //!
 //! Invariant: `emitted == recorded + lost.total()`, for each lane, each process and the whole.
@@ -16,12 +17,13 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use laneway_control::{Hello, Rseq};
+use laneway_ringbuf::LaneReader;
 use rustix::fs::fstat;
 use serde::Serialize;
 
 use crate::clocks::ring_clock;
 
-/// Processes that are listed one by one; of any more only the totals are kept.
+/// Processes and snapshots that are listed one by one; of any more only the totals are kept.
 const MAX_LISTED: usize = 4096;
 
 /// Reasons for refusal that are told apart.
@@ -41,8 +43,28 @@ pub struct Summary {
     pub processes: Vec<ProcessSummary>,
     /// Processes that are counted in `total` but are too many to be listed.
     pub processes_not_listed: u64,
+    /// The snapshots that were taken on the way, in the order in which they were complete. Their events are not in `total`.
+    pub snapshots: Vec<SnapshotSummary>,
+    /// Snapshots that are too many to be listed.
+    pub snapshots_not_listed: u64,
     /// Why some who connected were not recorded, and how often each was the reason.
     pub refused: Vec<Refusal>,
+}
+
+/// What was in memory when somebody asked for it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SnapshotSummary {
+    /// Its number, from 1.
+    pub number: u64,
+    /// The directory of its traces; not there if no process was.
+    pub directory: PathBuf,
+    /// How many processes are in it.
+    pub processes: u64,
+    /// What they had emitted until then; `recorded` is what is in the snapshot.
+    pub counts: Counts,
+    /// What went wrong, in sentences.
+    pub problems: Vec<String>,
 }
 
 /// A reason for which somebody was not recorded.
@@ -129,6 +151,22 @@ pub struct LaneSummary {
     pub counts: Counts,
 }
 
+impl LaneSummary {
+    /// That of a lane with so many events, none of which could be written.
+    pub(crate) fn unstored(lane: &LaneReader, lost: laneway_ringbuf::Lost, events: u64) -> Self {
+        let mut counts = Counts {
+            lost: Lost::of(lost, events),
+            ..Counts::default()
+        };
+        counts.settle();
+        LaneSummary {
+            cpu: lane.cpu(),
+            atomic: lane.is_atomic(),
+            counts,
+        }
+    }
+}
+
 /// How many events, and where they are now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -161,9 +199,24 @@ pub struct Lost {
     pub storage: u64,
     /// Hit before the application had a lane.
     pub before_attach: u64,
+    /// Recorded in memory, and made room for newer ones before they were asked for.
+    pub overwritten: u64,
 }
 
 impl Lost {
+    /// What a lane lost, and what of it could not be written.
+    pub(crate) fn of(lane: laneway_ringbuf::Lost, storage: u64) -> Lost {
+        Lost {
+            full: lane.full,
+            too_large: lane.too_large,
+            timed_out: lane.timed_out,
+            unfinished: lane.unfinished,
+            overwritten: lane.overwritten,
+            storage,
+            before_attach: 0,
+        }
+    }
+
     /// All causes together.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -174,7 +227,7 @@ impl Lost {
 
     /// The causes, worded for people, and how many events each lost.
     #[must_use]
-    pub fn by_cause(&self) -> [(&'static str, u64); 6] {
+    pub fn by_cause(&self) -> [(&'static str, u64); 7] {
         [
             ("lane full", self.full),
             ("too large", self.too_large),
@@ -182,6 +235,7 @@ impl Lost {
             ("unfinished", self.unfinished),
             ("not written to disk", self.storage),
             ("before attaching", self.before_attach),
+            ("overwritten", self.overwritten),
         ]
     }
 }
@@ -195,6 +249,7 @@ impl AddAssign for Lost {
         add(&mut self.unfinished, other.unfinished);
         add(&mut self.storage, other.storage);
         add(&mut self.before_attach, other.before_attach);
+        add(&mut self.overwritten, other.overwritten);
     }
 }
 
@@ -222,6 +277,14 @@ impl Summary {
             self.processes.push(process);
         } else {
             self.processes_not_listed += 1;
+        }
+    }
+
+    pub(crate) fn add_snapshot(&mut self, snapshot: SnapshotSummary) {
+        if self.snapshots.len() < MAX_LISTED {
+            self.snapshots.push(snapshot);
+        } else {
+            self.snapshots_not_listed += 1;
         }
     }
 

@@ -49,6 +49,7 @@ pub struct Lost {
     pub unfinished: u64,
     pub storage: u64,
     pub before_attach: u64,
+    pub overwritten: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -68,6 +69,7 @@ impl Lost {
             unfinished,
             storage,
             before_attach,
+            overwritten,
         } = self;
         // A hostile application may claim anything.
         [too_large, timed_out, unfinished, storage, before_attach]

@@ -61,6 +61,9 @@ enum FormatArg {
 enum ModeArg {
     /// It is lost, and counted
     Discard,
+    /// The oldest events in memory make room for it; SIGUSR1 to this command writes those that are there into a snapshot,
+    /// and so does the end of a program
+    Overwrite,
     /// Its thread waits; only in a program that allows it, by `laneway::allow_blocking` or started with
     /// LANEWAY_ALLOW_BLOCK=1
     Block,
@@ -77,6 +80,11 @@ enum ClockArg {
 }
 
 impl ChannelArgs {
+    /// Whether events stay in memory until a snapshot is asked for.
+    pub(crate) fn overwrites(&self) -> bool {
+        matches!(self.mode, ModeArg::Overwrite)
+    }
+
     /// What applications are told.
     pub(crate) fn config(&self) -> anyhow::Result<ChannelConfig> {
         let sub_buffers = u64::from(self.sub_buffers);
@@ -96,6 +104,7 @@ impl ChannelArgs {
         Ok(ChannelConfig {
             mode: match self.mode {
                 ModeArg::Discard => Mode::Discard,
+                ModeArg::Overwrite => Mode::Overwrite,
                 ModeArg::Block => Mode::block(self.block_timeout),
             },
             sub_buffer_bytes: self.sub_buffer_size,

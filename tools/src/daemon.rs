@@ -9,12 +9,15 @@ use laneway_control::{Rendezvous, wait_readable};
 use crate::channel::ChannelArgs;
 use crate::output::{OutputArgs, ProgressLine};
 use crate::signals::Arrivals;
+use crate::snapshots::SnapshotRequests;
 
 const EXAMPLES: &str = "\
 Examples:
   laneway daemon -o trace         and start, or have started, any program with `trace!` in it
   laneway daemon -o trace --socket /run/user/1000/mine
   LANEWAY_SOCKET=/run/user/1000/mine ./app
+  laneway daemon -o trace --resume      after a daemon that was killed: nothing that is in memory is lost
+  laneway daemon -o trace --mode overwrite     and when something is odd: pkill -USR1 -x laneway
 
 Ctrl-C or SIGTERM ends it: applications are asked to stop, and run on; all traces are completed.";
 
@@ -29,6 +32,10 @@ pub(crate) struct Args {
     /// Where to record; made here, refused if it exists
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+
+    /// Go on in DIR, if it exists: with the traces of applications that outlived an earlier daemon
+    #[arg(long)]
+    resume: bool,
 
     /// Where to listen, instead of the well-known place
     #[arg(long, value_name = "PATH")]
@@ -49,9 +56,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         None => Rendezvous::from_env()?,
     };
     let mut signals = Arrivals::for_daemon()?;
+    let mut snapshots = SnapshotRequests::new(&args.channel)?;
     // Whoever cannot listen has not made a directory.
     let listener = Listener::bind(&meeting, &config)?;
-    let session = Session::create(&args.output)?;
+    let session = match args.resume && args.output.exists() {
+        true => Session::resume(&args.output)?,
+        false => Session::create(&args.output)?,
+    };
     let consumer = Consumer::start(session, listener, options)?;
     let mut progress = args.tell.progress();
     args.tell.note(&format!(
@@ -60,7 +71,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         args.output.display()
     ));
     loop {
-        wait_readable([signals.as_fd()], Some(ProgressLine::PERIOD))?;
+        let fds = [signals.as_fd(), snapshots.as_fd()];
+        wait_readable(fds, Some(ProgressLine::PERIOD))?;
+        snapshots.serve(&consumer, &mut progress);
         if signals.take() > 0 {
             break;
         }

@@ -30,6 +30,7 @@ mod progress;
 mod record;
 mod report;
 mod signals;
+mod snapshots;
 mod trace;
 mod units;
 

@@ -65,6 +65,7 @@ impl OutputArgs {
     pub(crate) fn progress(&self) -> ProgressLine {
         ProgressLine {
             shown: false,
+            quiet: self.quiet,
             enabled: !self.quiet && io::stderr().is_terminal(),
             began: Instant::now(),
         }
@@ -84,6 +85,7 @@ pub(crate) fn default_directory(program: &str) -> PathBuf {
 #[derive(Debug)]
 pub(crate) struct ProgressLine {
     shown: bool,
+    quiet: bool,
     enabled: bool,
     began: Instant,
 }
@@ -108,11 +110,25 @@ impl ProgressLine {
     }
 }
 
-impl Drop for ProgressLine {
-    fn drop(&mut self) {
-        if self.shown {
+impl ProgressLine {
+    /// Says something on standard error that stays there, unless told to be quiet.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.clear();
+        if !self.quiet {
+            eprintln!("laneway: {text}");
+        }
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
             eprint!("\r\x1b[K");
         }
+    }
+}
+
+impl Drop for ProgressLine {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

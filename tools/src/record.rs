@@ -6,7 +6,7 @@
 //!            └ LANEWAY_SOCKET ─▶ program (and whatever it starts)
 //! ```
 //! Signals: what the terminal sends goes to the program by itself; SIGTERM is passed on. Either way the trace is
-//! finished when the program has ended.
+//! finished when the program has ended. SIGUSR1 is for this command alone: it asks for a snapshot.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -28,12 +28,14 @@ use crate::elf;
 use crate::exit;
 use crate::output::{OutputArgs, ProgressLine, default_directory};
 use crate::signals::Arrivals;
+use crate::snapshots::SnapshotRequests;
 
 const EXAMPLES: &str = "\
 Examples:
   laneway record -- ./app --its-own option
   laneway record -o trace --sub-buffers 32 -- ./app
   LANEWAY_ALLOW_BLOCK=1 laneway record --mode block -- ./app
+  laneway record --mode overwrite -o trace -- ./app     and when something is odd: pkill -USR1 -x laneway
   babeltrace2 trace";
 
 /// Run a program and record the events it emits
@@ -88,6 +90,7 @@ pub(crate) struct Recorder {
     consumer: Consumer,
     socket: PathBuf,
     signals: Arrivals,
+    snapshots: SnapshotRequests,
     _private: TempDir,
 }
 
@@ -116,6 +119,7 @@ impl Recorder {
         let listener = Listener::bind(&meeting, &config)?;
         Ok(Recorder {
             signals: Arrivals::for_record()?,
+            snapshots: SnapshotRequests::new(channel)?,
             consumer: Consumer::start(session, listener, options)?,
             socket: meeting.socket().to_owned(),
             _private: private,
@@ -134,13 +138,14 @@ impl Recorder {
             .map_err(Failure::NotStarted)?;
         let pidfd = pidfd(&child)?;
         loop {
-            let fds = [pidfd.as_fd(), self.signals.as_fd()];
-            let [ended, signal] =
+            let fds = [pidfd.as_fd(), self.signals.as_fd(), self.snapshots.as_fd()];
+            let [ended, signal, _] =
                 wait_readable(fds, Some(ProgressLine::PERIOD)).map_err(anyhow::Error::from)?;
             if signal && self.signals.take() > 0 {
                 // If it has just ended there is nobody to be told.
                 let _ = pidfd_send_signal(&pidfd, Signal::TERM);
             }
+            self.snapshots.serve(&self.consumer, &mut progress);
             if ended {
                 break;
             }

@@ -11,7 +11,7 @@
 
 use std::fmt::Write;
 
-use laneway_consumer::{Counts, LaneSummary, ProcessSummary, Summary};
+use laneway_consumer::{Counts, LaneSummary, ProcessSummary, SnapshotSummary, Summary};
 
 use crate::output::Paint;
 use crate::units::{bytes, count, rate, seconds};
@@ -35,6 +35,17 @@ pub(crate) fn text(summary: &Summary, paint: Paint) -> String {
     }
     let more = summary.processes.len().saturating_sub(SHOWN_PROCESSES) as u64
         + summary.processes_not_listed;
+    if more > 0 {
+        line(&mut text, paint, "", &format!("and {} more", count(more)));
+    }
+    for snapshot in summary.snapshots.iter().take(SHOWN_PROCESSES) {
+        line(&mut text, paint, "snapshot", &describe_snapshot(snapshot));
+        for problem in &snapshot.problems {
+            line(&mut text, paint, "  problem", &paint.bad(problem));
+        }
+    }
+    let more = summary.snapshots.len().saturating_sub(SHOWN_PROCESSES) as u64
+        + summary.snapshots_not_listed;
     if more > 0 {
         line(&mut text, paint, "", &format!("and {} more", count(more)));
     }
@@ -118,6 +129,42 @@ fn describe(text: &mut String, paint: Paint, process: &ProcessSummary, only: boo
     for problem in &process.problems {
         line(text, paint, "  problem", &paint.bad(problem));
     }
+}
+
+/// `1: 12,345 events of 2 processes (1.2 MiB), 400,000 overwritten before them, in trace/snapshot-1`.
+pub(crate) fn describe_snapshot(snapshot: &SnapshotSummary) -> String {
+    let SnapshotSummary {
+        number,
+        directory,
+        processes,
+        counts,
+        ..
+    } = snapshot;
+    if *processes == 0 {
+        return format!("{number}: nothing was attached");
+    }
+    let of = match processes {
+        1 => "1 process".to_owned(),
+        n => format!("{} processes", count(*n)),
+    };
+    let mut text = format!(
+        "{number}: {} events of {of} ({})",
+        count(counts.recorded),
+        bytes(counts.bytes)
+    );
+    if counts.lost.overwritten > 0 {
+        let _ = write!(
+            text,
+            ", {} overwritten before them",
+            count(counts.lost.overwritten)
+        );
+    }
+    let lost = counts.lost.total() - counts.lost.overwritten;
+    if lost > 0 {
+        let _ = write!(text, ", {} lost", count(lost));
+    }
+    let _ = write!(text, ", in {}", directory.display());
+    text
 }
 
 fn describe_lane(lane: &LaneSummary) -> String {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGXFSZ};
 
 /// Signals turned into bytes: it can be read when one has arrived.
 #[derive(Debug)]
@@ -31,6 +31,11 @@ impl Arrivals {
     pub(crate) fn for_daemon() -> anyhow::Result<Arrivals> {
         ignore(SIGXFSZ)?;
         Arrivals::of(&[SIGINT, SIGTERM, SIGHUP])
+    }
+
+    /// SIGUSR1: somebody wants a snapshot.
+    pub(crate) fn for_snapshots() -> anyhow::Result<Arrivals> {
+        Arrivals::of(&[SIGUSR1])
     }
 
     fn of(signals: &[i32]) -> anyhow::Result<Arrivals> {

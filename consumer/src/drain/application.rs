@@ -7,11 +7,15 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
+use std::path::Path;
+
 use laneway_control::schema::MAX_SCHEMA_BYTES;
-use laneway_control::{EventSchema, Hello, Rseq, decode_schemas};
-use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
+use laneway_control::{BufferFile, EventSchema, Hello, Rseq, decode_schemas};
+use laneway_ringbuf::SharedMemory;
+use rustix::fs::{SealFlags, Stat, fcntl_get_seals, fstat, stat};
 
 use crate::Error;
+use crate::consumer::Shared;
 
 /// Texts that go into every summary and every metadata are kept to a sensible length, and harmless to a terminal.
 pub(crate) fn tidy_hello(hello: &mut Hello) {
@@ -27,6 +31,38 @@ pub(crate) fn tidy_hello(hello: &mut Hello) {
 /// A text of an application, as far as it can be shown to people.
 pub(crate) fn tidy(text: &str, bytes: usize) -> String {
     text[..text.floor_char_boundary(bytes)].replace(char::is_control, "\u{fffd}")
+}
+
+/// Maps the ring of an application, which is a memory file that can neither shrink nor grow.
+///
+/// Where this consumer wants buffers in files it may be one of those: then whoever can write to the directory is trusted
+/// not to cut it short.
+pub(crate) fn map(hello: &Hello, ring: &OwnedFd, shared: &Shared) -> Result<SharedMemory, Error> {
+    match (&hello.buffer_file, &shared.channel.directory) {
+        (Some(_), Some(_)) => Ok(SharedMemory::open_unsealed(ring)?),
+        _ => Ok(SharedMemory::open(ring)?),
+    }
+}
+
+/// Removes the files of an application's buffer, of which everything is in the trace now.
+///
+/// # Errors
+/// They are not what the application says, or cannot be removed.
+pub(crate) fn remove_buffer(hello: &Hello, ring: &OwnedFd, shared: &Shared) -> Result<(), Error> {
+    let (Some(path), Some(directory)) = (&hello.buffer_file, &shared.channel.directory) else {
+        return Ok(());
+    };
+    let path = Path::new(path);
+    // What an application says is the name of its ring might be that of anything.
+    let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
+    let of_path = stat(path).map(identity);
+    let same = of_path.is_ok_and(|found| fstat(ring).map(identity) == Ok(found));
+    if !same || path.parent() != Some(Path::new(directory)) {
+        return Err(Error::NotItsBuffer {
+            path: path.to_owned(),
+        });
+    }
+    Ok(BufferFile::of(path).remove()?)
 }
 
 /// Reads the event descriptions from a memory file that can change no more.

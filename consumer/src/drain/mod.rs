@@ -1,9 +1,9 @@
 //! The threads that empty rings, each as its channel's mode and buffers ask for.
 //!
 //! ```text
-//!   front ── end ──▶ Handle ──▶ process   one process, whose events go to disk as they come
-//!     ▲                            │
-//!     └────────── Report ──────────┘
+//!   front ── end, snapshot ──▶ Handle ──▶ process   one process, whose events go to disk as they come
+//!     ▲                                └▶ flight    one process, whose events stay in memory until they are asked for
+//!     └─────────────── Report ──────────────┘
 //! ```
 //! Everything that trusts, maps, reads or decodes what a process sent happens here, so that a process can hold up
 //! nobody but itself.
@@ -11,21 +11,23 @@
 //! Invariant: the last report of a thread says that it is the last, whatever happens to it.
 
 mod application;
+mod flight;
 mod idle;
 mod process;
 
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use laneway_control::Hello;
+use laneway_control::{Hello, Mode};
 use laneway_ringbuf::{LaneReader, Waker};
 
 pub(crate) use application::tidy;
 
 use crate::Error;
 use crate::consumer::{Shared, spawn};
-use crate::summary::ProcessSummary;
+use crate::summary::{Counts, ProcessSummary};
 
 /// What a process sent when it said hello.
 pub(crate) struct Application {
@@ -40,10 +42,28 @@ pub(crate) enum Report {
     Ready,
     /// It has recorded something and does so no more: it may give memory back.
     Idle,
+    /// What came of its part of a snapshot.
+    Snapshot(SnapshotPart),
     /// It never will be recorded. The last report.
     Refused(Error),
     /// It has ended, and this is what came of it. The last report.
     Finished(Box<ProcessSummary>),
+}
+
+/// A snapshot that a process is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotOrder {
+    pub(crate) number: u64,
+    /// Where the process' trace goes, into a directory of its own.
+    pub(crate) directory: PathBuf,
+}
+
+/// A process' part of a snapshot.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotPart {
+    pub(crate) number: u64,
+    pub(crate) counts: Counts,
+    pub(crate) problems: Vec<String>,
 }
 
 /// How the front controls a drain thread.
@@ -60,6 +80,7 @@ struct Orders {
 #[derive(Debug, Default)]
 struct Pending {
     over: bool,
+    snapshots: Vec<SnapshotOrder>,
     fault: Option<String>,
 }
 
@@ -73,6 +94,12 @@ impl Handle {
                 pending.fault.get_or_insert(fault);
             }
         }
+        self.nudge();
+    }
+
+    /// Asks for a snapshot.
+    pub(crate) fn snapshot(&self, order: SnapshotOrder) {
+        self.0.pending().snapshots.push(order);
         self.nudge();
     }
 
@@ -94,6 +121,10 @@ impl Orders {
         self.pending().over
     }
 
+    fn take_snapshots(&self) -> Vec<SnapshotOrder> {
+        std::mem::take(&mut self.pending().snapshots)
+    }
+
     fn take_fault(&self) -> Option<String> {
         self.pending().fault.take()
     }
@@ -108,7 +139,12 @@ pub(crate) fn start(
     let handle = Handle::default();
     let orders = handle.0.clone();
     spawn("laneway-drain", move || {
-        let work = || process::record(application, &shared, &orders, &report);
+        let work = || match application.hello.channel.mode {
+            Mode::Overwrite => flight::record(application, &shared, &orders, &report),
+            Mode::Discard | Mode::Block { .. } => {
+                process::record(application, &shared, &orders, &report)
+            }
+        };
         // A bug here must not cost the other processes their traces.
         report(match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(process)) => Report::Finished(Box::new(process)),

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 
 use laneway_control::{EventSchema, Hello};
 use laneway_ctf::model::ClockClass;
-use laneway_ringbuf::{BufferReader, clock};
+use laneway_ringbuf::{BufferReader, Reading, clock};
 
-use super::application::{read_schemas, tidy_hello};
+use super::application::{map, read_schemas, remove_buffer, tidy_hello};
 use super::idle::Silence;
 use super::{Application, Orders, Report, damage};
 use crate::Error;
@@ -40,7 +40,7 @@ pub(super) fn record(
     let mut drain = Drain::prepare(application, shared, orders)?;
     report(Report::Ready);
     drain.run(shared, orders, report);
-    Ok(drain.summarize(orders))
+    Ok(drain.summarize(shared, orders))
 }
 
 /// An earlier consumer may have died between writing a packet and saying so in the ring.
@@ -75,7 +75,7 @@ impl Drain {
         } = application;
         tidy_hello(&mut hello);
         let events = read_schemas(schemas)?;
-        let mut reader = BufferReader::map(&ring)?;
+        let mut reader = BufferReader::of(map(&hello, &ring, shared)?, Reading::InOrder);
         let _ = orders.waker.set(reader.waker());
 
         let session = &shared.session;
@@ -223,7 +223,7 @@ impl Drain {
         self.told_lost += more;
     }
 
-    fn summarize(mut self, orders: &Orders) -> ProcessSummary {
+    fn summarize(mut self, shared: &Shared, orders: &Orders) -> ProcessSummary {
         let now = clock::now(ring_clock(self.hello.clock));
         let mut counts = Counts::default();
         counts.lost.before_attach = self.hello.lost_before_attach;
@@ -231,7 +231,7 @@ impl Drain {
         let mut lanes = Vec::new();
         let mut problems = Vec::new();
         for lane in self.reader.lanes() {
-            let summary = self.trace.close(lane, now);
+            let summary = self.trace.close(lane, lane.lost(), now);
             counts += summary.counts;
             problems.extend(damage(lane));
             lanes.push(summary);
@@ -239,6 +239,8 @@ impl Drain {
         lanes.sort_by_key(|lane| (lane.atomic, lane.cpu));
         problems.extend_from_slice(self.trace.problems());
         problems.extend(orders.take_fault());
+        let removed = remove_buffer(&self.hello, &self.ring, shared);
+        problems.extend(removed.err().map(|e| e.to_string()));
         ProcessSummary {
             trace: self.trace.directory().to_owned(),
             resumed: self.resumed,

@@ -16,6 +16,7 @@ mod trace;
 
 pub use description::TraceFormat;
 pub(crate) use lane::LaneName;
+pub(crate) use lane_file::Batch;
 pub(crate) use metadata::{Origin, Trace};
 pub(crate) use read_back::uuid_of;
-pub(crate) use trace::{Gain, TraceWriter};
+pub(crate) use trace::{Gain, TraceWriter, discarded};

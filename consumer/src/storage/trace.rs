@@ -149,7 +149,7 @@ impl TraceWriter {
             records: packet.records(),
             bytes: packet.record_bytes(),
             padding: packet.padding(),
-            lost: packet.lost().total(),
+            lost: discarded(packet.lost()),
         };
         let gain = self.append(name, packet.lane(), &batch, |fd, header| {
             packet.write_to(fd, header).map_err(|e| e.source)
@@ -159,7 +159,6 @@ impl TraceWriter {
     }
 
     /// Writes a packet that was copied out of its lane.
-    #[expect(dead_code, reason = "for adopting rings and for snapshots")]
     pub(crate) fn put(&mut self, lane: &LaneReader, batch: &Batch, records: &[u8]) -> Gain {
         self.append(
             LaneName::of(lane),
@@ -195,27 +194,24 @@ impl TraceWriter {
         gain
     }
 
-    /// Completes a lane: nothing will be taken from it any more. `now` is what its clock reads.
-    pub(crate) fn close(&mut self, reader: &LaneReader, now: u64) -> LaneSummary {
-        let lost = reader.lost();
+    /// Completes a lane that lost so much: nothing will be taken from it any more. `now` is what its clock reads.
+    pub(crate) fn close(
+        &mut self,
+        reader: &LaneReader,
+        lost: laneway_ringbuf::Lost,
+        now: u64,
+    ) -> LaneSummary {
         let ready = self.write_metadata();
         let name = LaneName::of(reader);
         let lane = self.lane(name);
         lane.set_index(reader.index());
         let closed = match ready {
-            true => lane.close(lost.total(), now),
+            true => lane.close(discarded(lost), now),
             false => Ok(()),
         };
         let mut counts = Counts {
             recorded: lane.events(),
-            lost: Lost {
-                full: lost.full,
-                too_large: lost.too_large,
-                timed_out: lost.timed_out,
-                unfinished: lost.unfinished,
-                storage: lane.unstored,
-                before_attach: 0,
-            },
+            lost: Lost::of(lost, lane.unstored),
             packets: lane.packets(),
             bytes: lane.bytes(),
             ..Counts::default()
@@ -258,4 +254,10 @@ impl TraceWriter {
             ));
         }
     }
+}
+
+/// Events that are missing where a trace has others around them. Overwritten ones came before all that are in it, and
+/// readers would look for them in its first packet.
+pub(crate) fn discarded(lost: laneway_ringbuf::Lost) -> u64 {
+    lost.total().saturating_sub(lost.overwritten)
 }

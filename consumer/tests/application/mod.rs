@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use laneway_consumer::{Consumer, Listener, Options, Session};
 use laneway_control::{
-    ChannelConfig, ClockKind, Connection, EventSchema, Hello, Level, Rendezvous, Rseq,
+    ChannelConfig, ClockKind, Connection, EventSchema, Hello, Level, Mode, Rendezvous, Rseq,
     ToApplication, ToConsumer, encode_schemas, wait_readable,
 };
 use laneway_ringbuf::{
@@ -40,8 +40,18 @@ pub(crate) fn record(options: Options) -> Recording {
 }
 
 pub(crate) fn record_in(dir: tempfile::TempDir, trace: &str, options: Options) -> Recording {
+    record_with(dir, trace, &channel(), options)
+}
+
+/// The same with a channel of one's own.
+pub(crate) fn record_with(
+    dir: tempfile::TempDir,
+    trace: &str,
+    channel: &ChannelConfig,
+    options: Options,
+) -> Recording {
     let meeting = Rendezvous::at(dir.path().join("socket")).unwrap();
-    let listener = Listener::bind(&meeting, &channel()).unwrap();
+    let listener = Listener::bind(&meeting, channel).unwrap();
     let session = Session::create(dir.path().join(trace)).unwrap();
     Recording {
         consumer: Consumer::start(session, listener, options).unwrap(),
@@ -54,6 +64,8 @@ pub(crate) fn record_in(dir: tempfile::TempDir, trace: &str, options: Options) -
 pub(crate) struct Application {
     pub(crate) connection: Connection,
     pub(crate) channel: Box<Channel>,
+    hello: Hello,
+    files: [OwnedFd; 2],
 }
 
 impl Application {
@@ -76,23 +88,42 @@ impl Application {
         let (ring, memory) = SharedMemory::create(geometry).unwrap();
         let channel = Box::new(Channel::new());
         let settings = ChannelSettings {
-            when_full: WhenFull::Discard,
+            when_full: match config.mode {
+                Mode::Overwrite => WhenFull::Overwrite,
+                _ => WhenFull::Discard,
+            },
             clock: clock::ClockKind::best(),
             slot: 1,
             rseq: true,
             lanes: LaneChoice::Cpu,
         };
+        let hello = Hello {
+            ring: memory.id(),
+            ..greeting(name, config)
+        };
         channel.attach(memory, settings).unwrap();
         let application = Application {
             connection,
             channel,
+            hello,
+            files: [ring, sealed(&encode_schemas(events).unwrap())],
         };
         application.emit(before);
-        let schemas = sealed(&encode_schemas(events).unwrap());
-        let hello = hello(name, config);
-        let fds = [ring.as_fd(), schemas.as_fd()];
-        application.connection.send(&hello, &fds).unwrap();
+        application.greet();
         application
+    }
+
+    /// Offers its ring to another consumer, as one does whose own has died.
+    pub(crate) fn rejoin(&mut self, meeting: &Rendezvous) {
+        self.connection = Connection::connect(meeting).unwrap();
+        self.hello.resumed = true;
+        self.greet();
+    }
+
+    fn greet(&self) {
+        let fds = [self.files[0].as_fd(), self.files[1].as_fd()];
+        let hello = ToConsumer::Hello(self.hello.clone());
+        self.connection.send(&hello, &fds).unwrap();
     }
 
     /// Emits events without fields.
@@ -116,7 +147,11 @@ impl Application {
 }
 
 pub(crate) fn hello(name: &str, channel: ChannelConfig) -> ToConsumer {
-    ToConsumer::Hello(Hello {
+    ToConsumer::Hello(greeting(name, channel))
+}
+
+fn greeting(name: &str, channel: ChannelConfig) -> Hello {
+    Hello {
         pid: std::process::id(),
         exe: format!("/usr/bin/{name}"),
         name: name.into(),
@@ -133,7 +168,7 @@ pub(crate) fn hello(name: &str, channel: ChannelConfig) -> ToConsumer {
         slot: 1,
         resumed: false,
         buffer_file: None,
-    })
+    }
 }
 
 pub(crate) fn tick() -> EventSchema {

@@ -19,6 +19,8 @@ pub(crate) struct Client {
     pub(crate) pidfd: Option<OwnedFd>,
     pub(crate) since: Instant,
     pub(crate) state: State,
+    /// Whether its events stay in memory until they are asked for.
+    pub(crate) in_flight: bool,
 }
 
 pub(crate) enum State {
@@ -30,6 +32,14 @@ pub(crate) enum State {
 impl Client {
     pub(crate) fn is_greeting(&self) -> bool {
         matches!(self.state, State::Greeting)
+    }
+
+    /// The thread to ask for a snapshot, if there can be one.
+    pub(crate) fn flight(&self) -> Option<&drain::Handle> {
+        match &self.state {
+            State::Recording(handle) | State::Ending(handle) if self.in_flight => Some(handle),
+            _ => None,
+        }
     }
 
     pub(crate) fn is_dead(&self) -> bool {
@@ -65,5 +75,6 @@ pub(crate) fn admit(connection: Connection, summary: &mut Summary) -> Option<Cli
         pidfd,
         since: Instant::now(),
         state: State::Greeting,
+        in_flight: false,
     })
 }

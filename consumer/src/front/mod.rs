@@ -13,22 +13,26 @@
 //! Invariant: an application that died is handled like one that lives, only that its end is known at once: what it
 //! has sent is read before its hang-up is believed.
 
+mod client;
+mod snapshots;
+
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use laneway_control::{Hello, ToApplication, ToConsumer};
+use laneway_control::{Hello, Mode, ToApplication, ToConsumer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Error;
-use crate::client::{Client, State, admit};
 use crate::consumer::Shared;
-use crate::drain::{self, Application, Report, tidy};
+use crate::drain::{self, Application, Report, SnapshotOrder, tidy};
 use crate::listen::Listener;
 use crate::summary::Summary;
+use client::{Client, State, admit};
+use snapshots::Snapshots;
 
 /// How long to leave the listener alone when there are no descriptors left.
 const BREATHER: Duration = Duration::from_millis(500);
@@ -47,6 +51,7 @@ pub(crate) struct Front {
     next_client: u64,
     reports: Receiver<(u64, Report)>,
     reporter: Sender<(u64, Report)>,
+    snapshots: Snapshots,
     summary: Summary,
     stop_by: Option<Instant>,
 }
@@ -66,6 +71,7 @@ impl Front {
             next_client: 0,
             reports,
             reporter,
+            snapshots: Snapshots::default(),
             summary,
             stop_by: None,
         }
@@ -81,6 +87,7 @@ impl Front {
                 self.serve(id);
             }
             self.look_at_the_time();
+            self.take_snapshots();
             let told = self.shared.finish.get().copied();
             if let Some(told) = told
                 && self.finish()
@@ -234,6 +241,7 @@ impl Front {
             .try_into()
             .map_err(|fds: Vec<OwnedFd>| Error::HelloFds { fds: fds.len() })?;
         let [ring, schemas] = fds;
+        client.in_flight = hello.channel.mode == Mode::Overwrite;
         let application = Application {
             hello,
             ring,
@@ -267,12 +275,37 @@ impl Front {
             match report {
                 Report::Idle => self.tell(id, &ToApplication::Trim),
                 Report::Ready => self.tell(id, &ToApplication::Accepted),
+                Report::Snapshot(part) => self.snapshots.add(id, part),
                 Report::Refused(e) => self.refuse(id, &e),
                 Report::Finished(process) => {
                     self.summary.add(*process);
                     self.remove(id);
                 }
             }
+        }
+    }
+
+    /// Begins the snapshots that were asked for, and tells those that are complete.
+    fn take_snapshots(&mut self) {
+        while self.snapshots.begun < self.shared.snapshots.load(Ordering::Relaxed) {
+            self.snapshots.begun += 1;
+            let (number, directory) = self.shared.session.next_snapshot();
+            let flights = self.clients.iter().filter_map(|(id, client)| {
+                let handle = client.flight()?;
+                handle.snapshot(SnapshotOrder {
+                    number,
+                    directory: directory.clone(),
+                });
+                Some(*id)
+            });
+            let from = flights.collect();
+            self.snapshots.begin(number, directory, from);
+        }
+        for snapshot in self.snapshots.take_complete() {
+            let complete = self.shared.complete.lock();
+            let mut complete = complete.unwrap_or_else(PoisonError::into_inner);
+            complete.push(snapshot.clone());
+            self.summary.add_snapshot(snapshot);
         }
     }
 
@@ -309,6 +342,7 @@ impl Front {
 
     fn remove(&mut self, id: u64) {
         self.clients.remove(&id);
+        self.snapshots.forget(id);
         self.count_attached();
     }
 
