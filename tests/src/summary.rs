@@ -72,9 +72,16 @@ impl Lost {
             overwritten,
         } = self;
         // A hostile application may claim anything.
-        [too_large, timed_out, unfinished, storage, before_attach]
-            .into_iter()
-            .fold(*full, |sum, lost| sum.saturating_add(*lost))
+        [
+            too_large,
+            timed_out,
+            unfinished,
+            storage,
+            before_attach,
+            overwritten,
+        ]
+        .into_iter()
+        .fold(*full, |sum, lost| sum.saturating_add(*lost))
     }
 }
 
