@@ -58,9 +58,11 @@ pub(crate) fn of_spawn_error(kind: ErrorKind) -> u8 {
 
 /// Whoever reads our output has seen enough, which is no fault.
 fn is_broken_pipe(e: &anyhow::Error) -> bool {
-    e.chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|e| e.kind() == ErrorKind::BrokenPipe)
+    e.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>().map(|e| e.kind());
+        let json = cause.downcast_ref::<serde_json::Error>();
+        io.or_else(|| json?.io_error_kind()) == Some(ErrorKind::BrokenPipe)
+    })
 }
 
 #[cfg(test)]
@@ -75,6 +77,16 @@ mod tests {
         let cause = std::io::Error::other("disk full");
         let untold = anyhow::Error::new(cause).context("cannot write x");
         assert_eq!(sentence(&untold), "cannot write x: disk full");
+    }
+
+    #[test]
+    fn nobody_who_reads_is_no_fault_whoever_met_it() {
+        let error = || std::io::Error::from(ErrorKind::BrokenPipe);
+        let json = serde_json::Error::io(error());
+        for error in [anyhow::Error::new(error()), anyhow::Error::new(json)] {
+            assert!(is_broken_pipe(&error.context("cannot write")));
+        }
+        assert!(!is_broken_pipe(&anyhow::anyhow!("Broken pipe")));
     }
 
     #[test]

@@ -16,7 +16,6 @@ use serde::Serialize;
 
 use super::json::rfc3339;
 use super::select::{Origin, SelectArgs};
-use super::view::is_broken_pipe;
 use crate::progress::Progress;
 use crate::units::{bytes, count};
 
@@ -100,13 +99,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         true => serde_json::to_string_pretty(&stats)? + "\n",
         false => table(&stats),
     };
-    match io::stdout()
+    io::stdout()
         .write_all(text.as_bytes())
-        .context("cannot write")
-    {
-        Err(error) if is_broken_pipe(&error) => return Ok(0),
-        other => other?,
-    }
+        .context("cannot write")?;
     for damage in &stats.damage {
         eprintln!("laneway: {damage}");
     }

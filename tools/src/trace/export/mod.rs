@@ -21,14 +21,13 @@ mod target;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use jiff::tz::TimeZone;
 use laneway_ctf::read::{Event, Item, Notice, Trace};
 
 use self::target::Target;
 use super::json;
 use super::select::{SelectArgs, Selection};
-use super::view::is_broken_pipe;
 use crate::progress::Progress;
 use crate::units::count;
 
@@ -108,13 +107,6 @@ pub(super) trait Exporter {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
-    match export(args) {
-        Err(error) if is_broken_pipe(&error) => Ok(0),
-        other => other,
-    }
-}
-
-fn export(args: &Args) -> anyhow::Result<u8> {
     let (traces, mut selection) = args.select.open(&TimeZone::system())?;
     let target = match &args.output {
         Some(path) if args.to.is_directory() => Target::directory(path)?,
@@ -161,7 +153,8 @@ fn export(args: &Args) -> anyhow::Result<u8> {
                     out: target.open()?,
                 }),
             };
-            drive(&traces, &mut selection, exporter.as_mut(), &mut progress)
+            let driven = drive(&traces, &mut selection, exporter.as_mut(), &mut progress);
+            driven.map_err(|e| target.blamed_for(e))
         }
     }?;
     drop(progress);
@@ -200,14 +193,14 @@ fn drive(
             None => break,
             Some(Item::Event(event)) if selection.is_over(&event) => break,
             Some(Item::Event(event)) if selection.takes(&event) => {
-                exporter.event(&event).context("cannot write")?;
+                exporter.event(&event)?;
                 outcome.events += 1;
             }
             Some(Item::Notice(Notice::Damage(damage))) => outcome.damage.push(damage.to_string()),
             Some(Item::Event(_) | Item::Notice(Notice::Lost(_))) => {}
         }
     }
-    exporter.finish().context("cannot write")?;
+    exporter.finish()?;
     Ok(outcome)
 }
 

@@ -41,7 +41,7 @@ impl Target {
         let file = options.write(true).create_new(true).open(path);
         let file = file.map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => exists(path),
-            _ => anyhow::Error::new(e).context(format!("cannot write {}", path.display())),
+            _ => anyhow::Error::new(e).context(cannot_write(path)),
         })?;
         Ok(Target {
             path: path.to_owned(),
@@ -78,6 +78,15 @@ impl Target {
         ))
     }
 
+    /// An error with the name of the file that could not be written; those of files in a directory have it.
+    pub(super) fn blamed_for(&self, error: anyhow::Error) -> anyhow::Error {
+        match self.kind {
+            Kind::Stdout => error.context("cannot write to standard output"),
+            Kind::File(_) => error.context(cannot_write(&self.path)),
+            Kind::Directory => error,
+        }
+    }
+
     /// Whether nobody looks at the output while it is written.
     pub(super) fn is_apart(&self) -> bool {
         match self.kind {
@@ -103,6 +112,10 @@ impl Drop for Target {
             Kind::Directory => fs::remove_dir_all(&self.path),
         };
     }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
 }
 
 fn exists(path: &Path) -> anyhow::Error {

@@ -101,6 +101,11 @@ impl SelectArgs {
         let mut traces = Vec::new();
         for path in &self.paths {
             ensure!(path.exists(), "there is no {}", path.display());
+            ensure!(
+                path.is_dir(),
+                "{} is a file: give the directory of the trace",
+                path.display()
+            );
             traces.extend(Trace::open_all(path)?);
         }
         let expression = match &self.expression {

@@ -194,23 +194,6 @@ fn local_offset(second: i64) -> i32 {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
-    match view(args) {
-        // Whoever read our output has seen enough.
-        Err(error) if is_broken_pipe(&error) => Ok(0),
-        other => other,
-    }
-}
-
-/// Whether an error comes from writing to somebody who no longer reads.
-pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
-    })
-}
-
-fn view(args: &Args) -> anyhow::Result<u8> {
     let zone = if args.clock_gmt {
         TimeZone::UTC
     } else {

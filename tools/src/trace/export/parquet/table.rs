@@ -17,6 +17,7 @@ use laneway_ctf::model::{Scope, Structure};
 use laneway_ctf::read::Event;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
@@ -149,9 +150,10 @@ impl Table {
             )]))
             .set_max_row_group_row_count(Some(GROUP))
             .build();
-        let file = Appended::create(&path).with_context(|| cannot_write(&path))?;
+        let file =
+            Appended::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))
-            .with_context(|| cannot_write(&path))?;
+            .map_err(|e| cannot_write(&path, e))?;
         Ok(Table {
             path,
             name: shape.name.clone(),
@@ -234,7 +236,7 @@ impl Table {
             .with_context(|| format!("the rows of {} do not fit its columns", self.name))?;
         self.writer
             .write(&batch)
-            .with_context(|| cannot_write(&self.path))?;
+            .map_err(|e| cannot_write(&self.path, e))?;
         if self.writer.in_progress_rows() == 0 {
             self.held = 0;
         }
@@ -251,7 +253,7 @@ impl Table {
         self.encode()?;
         self.writer
             .flush()
-            .with_context(|| cannot_write(&self.path))?;
+            .map_err(|e| cannot_write(&self.path, e))?;
         self.held = 0;
         Ok(())
     }
@@ -261,13 +263,18 @@ impl Table {
         self.end_group()?;
         self.writer
             .close()
-            .with_context(|| cannot_write(&self.path))?;
+            .map_err(|e| cannot_write(&self.path, e))?;
         Ok(())
     }
 }
 
-fn cannot_write(path: &Path) -> String {
-    format!("cannot write {}", path.display())
+/// What the operating system says, if it was that.
+fn cannot_write(path: &Path, error: ParquetError) -> anyhow::Error {
+    let error = match error {
+        ParquetError::External(error) => anyhow::Error::from_boxed(error),
+        error => error.into(),
+    };
+    error.context(format!("cannot write {}", path.display()))
 }
 
 /// Columns with names of their own.
