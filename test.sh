@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs all tests of the workspace, and installs what they need beside a Rust toolchain.
 #
-#   ./test.sh                     everything
-#   ./test.sh -p laneway-tools    what you would give to `cargo test`
+#   ./test.sh                                        everything
+#   ./test.sh -p laneway-tools --features parquet    what you would give to `cargo test`
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -33,5 +33,5 @@ if ! "$python" -c 'import perfetto, pyarrow' 2>/dev/null; then
 fi
 
 # Tests interrupt programs, which takes effect only where the interrupts are not ignored from the start, as under nohup.
-(($#)) || set -- --workspace
+(($#)) || set -- --workspace --features laneway-tools/parquet
 exec env --default-signal=HUP,INT,QUIT cargo test "$@"

@@ -269,3 +269,12 @@ fn number_before(text: &str, what: &str) -> usize {
         .parse()
         .unwrap_or_else(|e| panic!("{e}: {text}"))
 }
+
+#[test]
+#[cfg(not(feature = "parquet"))]
+fn a_command_without_parquet_says_how_to_get_one_with_it() {
+    let dir = trace();
+    let said = failure(&dir, &["export", "t", "--to", "parquet", "-o", "tables"], 1);
+    assert!(said.contains("--features parquet"), "{said}");
+    assert!(!dir.path().join("tables").exists());
+}

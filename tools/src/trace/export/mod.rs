@@ -84,7 +84,6 @@ enum To {
     /// One line for each event, one column for each field
     Csv,
     /// A directory: one table for each event, with typed columns, for DuckDB, pandas and the like
-    #[cfg(feature = "parquet")]
     Parquet,
 }
 
@@ -92,9 +91,7 @@ impl To {
     /// Whether the output is a directory and not a file.
     fn is_directory(self) -> bool {
         match self {
-            To::Ctf18 | To::Ctf2 => true,
-            #[cfg(feature = "parquet")]
-            To::Parquet => true,
+            To::Ctf18 | To::Ctf2 | To::Parquet => true,
             To::Perfetto | To::Chrome | To::Json | To::Csv => false,
         }
     }
@@ -107,6 +104,10 @@ pub(super) trait Exporter {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
+    ensure!(
+        args.to != To::Parquet || cfg!(feature = "parquet"),
+        "this command was built without its feature `parquet`: cargo install --path tools --features parquet"
+    );
     let (traces, mut selection) = args.select.open(&TimeZone::system())?;
     let target = match &args.output {
         Some(path) if args.to.is_directory() => Target::directory(path)?,
