@@ -9,7 +9,8 @@
 //! may have one more in the trace than in its account, in each line.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::events::babeltrace_lines;
@@ -57,6 +58,17 @@ impl Account {
             .collect()
     }
 
+    /// Tells the program to go on: see `Account::await_go` there.
+    ///
+    /// # Panics
+    /// The file cannot be written.
+    pub fn say_go(&self) {
+        let file = File::options().write(true).open(&self.0);
+        let last = (PAGE_BYTES - LINE_BYTES) as u64;
+        let written = file.and_then(|file| file.write_all_at(&1_u64.to_ne_bytes(), last));
+        written.expect("it can be written");
+    }
+
     fn words(&self, lines: usize, word: usize) -> Vec<u64> {
         let page = fs::read(&self.0).expect("it is there");
         let lines = page.chunks_exact(LINE_BYTES).take(lines);
@@ -75,6 +87,12 @@ pub struct Line {
     pub first: u64,
     /// One more than the number of the last.
     pub end: u64,
+    /// How many follow each other without a gap, up to the last.
+    pub run: u64,
+    /// When the event before the last gap happened, in clock cycles; 0 without a gap.
+    pub gap_after: u64,
+    /// When the last one happened.
+    pub last_time: u64,
 }
 
 impl Line {
@@ -132,20 +150,27 @@ impl Found {
             events: 0,
             first: event.n,
             end: event.n,
+            ..Line::default()
         });
         assert!(
             event.n >= line.end,
             "out of order, or twice: {} after {line:?}",
             text.escape_ascii()
         );
+        if event.n != line.end {
+            (line.run, line.gap_after) = (0, line.last_time);
+        }
         line.events += 1;
+        line.run += 1;
         line.end = event.n + 1;
+        line.last_time = event.time;
         self.events += 1;
     }
 }
 
 /// What a line of babeltrace2 says; done by hand, because there are millions.
 struct Numbered<'l> {
+    time: u64,
     pid: u32,
     line: usize,
     n: u64,
@@ -153,15 +178,23 @@ struct Numbered<'l> {
 }
 
 impl<'l> Numbered<'l> {
-    /// `[…] (…) host:name:(PID) account:event: { … }, { thread = LINE, n = N, text = "TEXT" }`
+    /// `[TIME] (…) host:name:(PID) account:event: { … }, { … }, { thread = LINE, n = N, text = "TEXT" }`, or, where the
+    /// processes of a trace are several, `vpid = PID` among what is left out here.
     fn parse(line: &'l [u8]) -> Option<Self> {
         let (before, fields) = split(line, b"{ thread = ")?;
-        let (origin, _) = split(before, b") account:event: ")?;
-        let at = origin.iter().rposition(|&b| b == b'(')?;
+        let (time, _) = split(before.strip_prefix(b"[")?, b"] (")?;
+        let pid = match split(before, b"vpid = ") {
+            Some((_, rest)) => rest.split(|b| !b.is_ascii_digit()).next()?,
+            None => {
+                let (origin, _) = split(before, b") account:event: ")?;
+                &origin[origin.iter().rposition(|&b| b == b'(')? + 1..]
+            }
+        };
         let (number, fields) = split(fields, b", n = ")?;
         let (n, fields) = split(fields, b", text = \"")?;
         Some(Numbered {
-            pid: decimal(&origin[at + 1..])?.try_into().ok()?,
+            time: decimal(time)?,
+            pid: decimal(pid)?.try_into().ok()?,
             line: decimal(number)?.try_into().ok()?,
             n: decimal(n)?,
             text: fields.strip_suffix(b"\" }")?,
@@ -192,6 +225,34 @@ mod tests {
         found.add(LINE);
         let line = found.line(4711, 3);
         assert_eq!((line.events, line.first, line.end), (1, 8, 9));
+    }
+
+    #[test]
+    fn an_event_of_a_shared_trace_names_its_process_itself() {
+        let line = b"[00000012] (+1) vm account:event: { cpu_id = 0 }, { vpid = 12, vtid = 7, procname = \"a\" }, \
+            { thread = 3, n = 8, text = \"The qui\" }";
+        let mut found = Found::default();
+        found.add(line);
+        assert_eq!(found.line(12, 3).events, 1);
+    }
+
+    #[test]
+    fn the_events_behind_the_last_gap_are_a_run() {
+        let mut found = Found::default();
+        for (time, n, text) in [
+            ("12", "8", "The qui"),
+            ("13", "10", "The quick brown fox j"),
+            ("15", "11", "The quick brown fox jumps ov"),
+        ] {
+            let line = String::from_utf8_lossy(LINE)
+                .replace("00000012", time)
+                .replace("n = 8", &format!("n = {n}"))
+                .replace("The qui", text);
+            found.add(line.as_bytes());
+        }
+        let line = found.line(4711, 3);
+        assert_eq!((line.events, line.run), (3, 2));
+        assert_eq!((line.gap_after, line.last_time), (12, 15));
     }
 
     #[test]

@@ -44,6 +44,34 @@ pub fn check(session: &Path) -> Vec<Stream> {
     streams
 }
 
+/// From when on nothing of any lane of the traces in `session` is missing, as far as positions say: the latest of the times
+/// at which the last sub-buffers that follow each other begin.
+///
+/// # Panics
+/// There are no packets.
+#[track_caller]
+#[must_use]
+pub fn complete_since(session: &Path, sub_buffer: u64) -> u64 {
+    let traces = fs::read_dir(session).expect("a session").flatten();
+    let files = traces.flat_map(|trace| fs::read_dir(trace.path()).expect("a trace").flatten());
+    let streams = files.filter(|file| file.file_name().to_string_lossy().starts_with("lane_"));
+    let since = streams.filter_map(|file| {
+        let bytes = fs::read(file.path()).expect("a stream");
+        let (mut bytes, mut since, mut next) = (&bytes[..], None, 0);
+        while let Some((header, rest)) = bytes.split_first_chunk::<PACKET_HEADER_BYTES>() {
+            let header = PacketHeader::decode(header).expect("a packet begins here");
+            bytes = &rest[header.records as usize..];
+            let number = header.position / sub_buffer;
+            if since.is_none() || number > next {
+                since = Some(header.begin);
+            }
+            next = (header.position + header.records).div_ceil(sub_buffer);
+        }
+        since
+    });
+    since.max().expect("packets")
+}
+
 #[track_caller]
 fn check_stream(name: String, mut bytes: &[u8]) -> Stream {
     let mut stream = Stream {

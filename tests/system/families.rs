@@ -26,6 +26,16 @@ fn a_child_of_fork_may_become_another_program() {
 }
 
 #[test]
+fn a_child_of_a_bare_clone_is_a_process_of_its_own_though_nobody_was_told() {
+    have_children("raw-clone");
+}
+
+#[test]
+fn a_child_of_a_bare_fork_is_a_process_of_its_own_though_nobody_was_told() {
+    have_children("raw-fork");
+}
+
+#[test]
 fn a_child_of_vfork_may_become_another_program() {
     have_children("vfork-exec");
 }

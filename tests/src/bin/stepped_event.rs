@@ -6,8 +6,9 @@
 //! ```text
 //!   line 0    the first thread: BEFORE events ┊ one more ┊
 //!   line 1    the handler of SIGUSR1
-//!   line 2…   the other threads, until the first one has gone on and they have done as much again
+//!   line 2…   the other threads, from when the test says so until the first one has gone on, and a while longer
 //! ```
+//! They must not run while the first one is in a sequence that is hidden from the kernel: nothing would abort it.
 
 #[path = "../programs/account.rs"]
 mod account;
@@ -49,7 +50,10 @@ fn main() {
     let others: Vec<_> = (0..others)
         .map(|other| {
             let line = account.line(2 + other);
-            thread::spawn(move || emit_until_done(line))
+            thread::spawn(move || {
+                account.await_go();
+                emit_until_done(line);
+            })
         })
         .collect();
     // SAFETY: a breakpoint, at which somebody waits who lets the program go on.

@@ -54,6 +54,13 @@ impl Account {
         }
     }
 
+    /// Waits until the test says so, in the last line.
+    pub(crate) fn await_go(self) {
+        while self.line(LINES - 1).events() == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
     /// The line of that number.
     pub(crate) fn line(self, number: usize) -> Line {
         Line {

@@ -10,15 +10,7 @@ use crate::account::{Account, Found};
 use crate::{Place, lanes, run};
 
 /// The ways: see `src/bin/families.rs`.
-pub const WAYS: [&str; 7] = [
-    "fork",
-    "fork-exec",
-    "raw-clone",
-    "raw-fork",
-    "vfork-exec",
-    "posix-spawn",
-    "daemon",
-];
+pub const WAYS: [&str; 5] = ["fork", "fork-exec", "vfork-exec", "posix-spawn", "daemon"];
 
 /// Lines of the parent, the last one of which is that of the thread that has the children.
 const PARENT: usize = 3;

@@ -12,11 +12,57 @@ pub mod hostile;
 pub mod instants;
 pub mod interrupt;
 pub mod kill;
+pub mod snapshot;
+pub mod stopped;
 pub mod storage;
+pub mod takeover;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::io::Write;
+
+use crate::random::Random;
+use crate::stepping::Steps;
+
+/// Something to do in a soak: a round, a few seconds long.
+pub type Round = fn(&mut Random) -> Totals;
+
+/// All kinds of rounds, by name.
+pub const KINDS: [(&str, Round); 10] = [
+    ("kill", |random| kill::round(random, 20)),
+    ("kill-at", |random| {
+        let steps = *random.choose(&[Steps::Hidden, Steps::Hidden, Steps::Plain]);
+        let lane = *random.choose(&instants::Lane::ALL);
+        instants::kill(random, steps, lane, 10).0
+    }),
+    ("signal-at", |random| {
+        let steps = *random.choose(&[Steps::Hidden, Steps::Hidden, Steps::Plain]);
+        let lane = *random.choose(&instants::Lane::ALL);
+        instants::signal(random, steps, lane, 10)
+    }),
+    ("interrupt", |random| {
+        let rseq = *random.choose(&[None, Some(("LANEWAY_RSEQ", "off"))]);
+        interrupt::round(2000, rseq.as_slice())
+    }),
+    ("family", |random| {
+        let (way, who) = (
+            random.choose(&family::WAYS),
+            random.choose(&["main", "thread"]),
+        );
+        family::round(way, who, 10)
+    }),
+    ("hostile", |random| hostile::round(random, 2, 1.0)),
+    ("storage", |random| {
+        let failure = *random.choose(&storage::FAILURES);
+        storage::round(random, failure, 5)
+    }),
+    ("stopped", |random| {
+        let mode = *random.choose(&["discard", "block", "overwrite"]);
+        stopped::round(random, mode)
+    }),
+    ("snapshot", |random| snapshot::round(random, 5)),
+    ("takeover", |random| takeover::round(random, 10)),
+];
 
 /// What was done, and how much was looked at: numbers by name.
 #[derive(Clone, Debug, Default)]

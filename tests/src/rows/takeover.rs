@@ -1,0 +1,112 @@
+//! Consumers that are killed at random moments, and taken over from by others, while applications go on.
+//!
+//! ```text
+//!   application   ── events ── events ── events ── events ── events ──▶
+//!   consumer      ── killed    --resume ── killed       --resume ──▶      one trace
+//! ```
+//! Every event is in the trace once, or counted as lost. Nobody waits for a consumer that is dead, so some may be lost while
+//! there is none; half a packet at the end of a file is repaired.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::Totals;
+use crate::account::{Account, Found};
+use crate::random::Random;
+use crate::summary::Summary;
+use crate::{Place, Running, lanes};
+
+const THREADS: usize = 2;
+
+/// What each thread emits: more than there is time for.
+const EVENTS: u64 = 1 << 40;
+
+/// A thread waits for so many turns of an empty loop between two events: some 30 µs.
+const SPINS: u64 = 1000;
+
+/// The longest time one consumer lives, and the longest one there is none.
+const REIGN: Duration = Duration::from_millis(200);
+const GAP: Duration = Duration::from_millis(20);
+
+/// Kills `kills` consumers of two applications.
+///
+/// # Panics
+/// An event is missing that was not lost for want of room, or is there twice.
+#[track_caller]
+pub fn round(random: &mut Random, kills: u64) -> Totals {
+    let place = Place::new();
+    let trace = place.dir().join("trace");
+    let flush = format!("--flush-period={}ms", random.choose(&[1, 5, 50]));
+    let options = [
+        "--mode=discard",
+        "--sub-buffer-size=16K",
+        "--sub-buffers=16",
+        &flush,
+    ];
+    let mut daemon = start(&place, &trace, &options, false);
+    let applications = [0, 1].map(|number| {
+        let account = Account::create(place.dir(), &format!("account{number}"));
+        let mut command = place.application("accountable");
+        command
+            .arg(account.path())
+            .args([THREADS as u64, EVENTS, 0, SPINS].map(|n| n.to_string()));
+        (Running::start(&mut command), account)
+    });
+    for _ in 0..kills {
+        std::thread::sleep(random.time(REIGN));
+        daemon.signal(Signal::KILL);
+        let _ = daemon.wait();
+        std::thread::sleep(random.time(GAP));
+        daemon = start(&place, &trace, &options, true);
+    }
+    std::thread::sleep(REIGN);
+    let killed = applications.map(|(application, account)| {
+        application.signal(Signal::KILL);
+        let pid = application.pid().as_raw_nonzero().get().unsigned_abs();
+        let _ = application.wait();
+        (pid, account)
+    });
+    daemon.signal(Signal::TERM);
+    let _ = daemon.wait().succeeded();
+    let json = fs::read_to_string(trace.with_extension("json")).expect("a summary");
+    let summary = Summary::parse(&json);
+    let streams = lanes::check(&trace);
+    let found = Found::read(&trace);
+    let mut totals = Totals::default();
+    for (pid, account) in killed {
+        let process = summary.of(pid);
+        assert_eq!(process.problems, [""; 0]);
+        let lost = process.counts.lost;
+        assert_eq!(lost.total(), lost.full + lost.unfinished, "{process:#?}");
+        assert!(lost.unfinished <= THREADS as u64, "{process:#?}");
+        let finished = account.finished(THREADS);
+        let all: u64 = finished.iter().sum();
+        let there: u64 = (0..THREADS).map(|line| found.line(pid, line).events).sum();
+        let emitted = there + lost.full + lost.unfinished;
+        assert!(
+            (all..=all + THREADS as u64).contains(&emitted),
+            "{finished:?} finished, {there} found: {process:#?}"
+        );
+        totals.add("events lost and counted", lost.full);
+    }
+    let records: u64 = streams.iter().map(|stream| stream.records).sum();
+    assert_eq!(records, found.events);
+    totals.add("kills of consumers", kills);
+    totals.add("events checked", found.events);
+    totals
+}
+
+/// A consumer that listens.
+#[track_caller]
+fn start(place: &Place, trace: &Path, options: &[&str], resume: bool) -> Running {
+    let mut command = place.daemon_command(trace, options);
+    if resume {
+        command.arg("--resume");
+    }
+    let mut daemon = Running::start(&mut command);
+    daemon.await_text("listening on");
+    daemon
+}
