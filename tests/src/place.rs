@@ -1,7 +1,7 @@
 //! Where the programs are that a test runs, and where it may write.
 //!
-//! Cargo has built the traced programs before it runs a test. The `laneway` command and the library belong to other
-//! targets, so they are asked of cargo once in every run, in the same profile and directory.
+//! The `laneway` command, the library and, for the soak, the traced programs belong to other targets than the one that
+//! runs, so they are asked of cargo once in every run, in the same profile and directory.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,7 +29,7 @@ static OTHERS: LazyLock<()> = LazyLock::new(|| {
         .args(["build", "--quiet", "--profile", profile, "--target-dir"])
         .arg(TARGET.parent().expect("a profile is in a target directory"))
         .args(["-p", "laneway-tools", "-p", "laneway-tests"])
-        .args(["--bin", "laneway", "--example", "traced_library"])
+        .args(["--bins", "--example", "traced_library"])
         .current_dir(
             Path::new(env!("CARGO_MANIFEST_DIR"))
                 .parent()
@@ -60,6 +60,7 @@ pub fn plugin() -> PathBuf {
 /// There is none.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
+    LazyLock::force(&OTHERS);
     let path = TARGET.join(name);
     assert!(path.exists(), "{} is not built", path.display());
     path
