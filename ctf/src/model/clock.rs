@@ -4,6 +4,7 @@
 //!  origin ──offset_s──▶──offset_cycles──▶ reading 0 ──cycles──▶ now
 //! ```
 
+use super::timing::Timing;
 use super::{Attributes, Uuid};
 
 const NS_PER_S: i128 = 1_000_000_000;
@@ -92,10 +93,7 @@ impl ClockClass {
 
     /// What it takes to turn many readings into times.
     pub(crate) fn timing(&self) -> Option<Timing> {
-        Some(Timing {
-            offset_ns: self.offset_ns()?,
-            frequency: self.frequency,
-        })
+        Timing::new(self.offset_ns()?, self.frequency)
     }
 
     /// Nanoseconds from the origin to the instant when the clock read `cycles`, rounded down; `None` if that does
@@ -115,37 +113,6 @@ impl ClockClass {
         let ns = cycles.div_euclid(i128::from(self.frequency));
         i64::try_from(i128::from(self.offset_seconds) * NS_PER_S + ns).ok()
     }
-}
-
-/// A clock's offset and frequency.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Timing {
-    offset_ns: i64,
-    frequency: u64,
-}
-
-impl Timing {
-    /// Nanoseconds from the origin to the instant when the clock read `cycles`.
-    #[inline]
-    pub(crate) fn ns(self, cycles: u64) -> Option<i64> {
-        let ns = match self.frequency {
-            1_000_000_000 => i64::try_from(cycles).ok()?,
-            frequency => cycles_to_ns(cycles, frequency)?,
-        };
-        self.offset_ns.checked_add(ns)
-    }
-}
-
-/// `cycles` at `frequency`, in nanoseconds, rounded down. Two 64-bit divisions; 128-bit ones would cost thrice that.
-#[inline]
-fn cycles_to_ns(cycles: u64, frequency: u64) -> Option<i64> {
-    let seconds = i64::try_from(cycles / frequency).ok()?;
-    let rest = cycles % frequency;
-    let ns = match rest.checked_mul(1_000_000_000) {
-        Some(product) => product / frequency,
-        None => (u128::from(rest) * 1_000_000_000 / u128::from(frequency)) as u64,
-    };
-    seconds.checked_mul(1_000_000_000)?.checked_add(ns as i64)
 }
 
 #[cfg(test)]

@@ -15,9 +15,9 @@
 mod clock;
 mod field;
 mod shape;
+mod timing;
 mod uuid;
 
-pub(crate) use clock::Timing;
 pub use clock::{ClockClass, ClockOrigin};
 pub use field::{
     Array, Base, BitArray, Blob, Boolean, ByteOrder, Encoding, Field, FieldClass, FieldLocation,
@@ -25,6 +25,7 @@ pub use field::{
     Selector, StringClass, Structure, Text, VarInteger, Variant, VariantOption,
 };
 pub use shape::Shape;
+pub(crate) use timing::Timing;
 pub use uuid::{NotAUuid, Uuid};
 
 /// User attributes of a CTF 2 object: JSON, kept as it is.

@@ -22,9 +22,9 @@ impl From<Stop> for EventStop {
     }
 }
 
-/// The event at the cursor, and its clock.
+/// The event at the cursor, and its clock; without `CLOCK`, the clock is what it was.
 #[inline(always)]
-pub(super) fn next_event(
+pub(super) fn next_event<const CLOCK: bool>(
     plan: &StreamPlan,
     cursor: &mut Cursor<'_>,
     slots: &[Cell<u64>],
@@ -33,12 +33,14 @@ pub(super) fn next_event(
     let begin = cursor.at;
     let (id, clock) = match plan.glance.as_ref().and_then(|glance| glance.read(cursor)) {
         Some(found) => match found.timestamp_bits {
+            _ if !CLOCK => (found.id, clock),
             0 => (found.id, clock),
             bits => (found.id, later(clock, found.timestamp, bits)),
         },
         None => {
             let mut sink = EventSink { clock, id: 0 };
-            plan.event_header_program.run(cursor, slots, &mut sink)?;
+            let header = &plan.event_header_program;
+            cursor.lend(|cursor| header.run(cursor, slots, &mut sink))?;
             (sink.id, sink.clock)
         }
     };
@@ -50,7 +52,7 @@ pub(super) fn next_event(
             cursor.align(align);
             cursor.skip(bits).map_err(Stop::from)?;
         }
-        None => event.past.run(cursor, slots, &mut Nothing)?,
+        None => cursor.lend(|cursor| event.past.run(cursor, slots, &mut Nothing))?,
     }
     if cursor.at == begin {
         return Err(EventStop::NoProgress);

@@ -27,6 +27,33 @@ pub(crate) struct Glance {
     id: Option<Place>,
     /// The selectors, and what they have to be for this form.
     selectors: Vec<(Place, u64, u64)>,
+    /// The same, if all of it is in the first eight bytes.
+    word: Option<Word>,
+}
+
+/// A header whose fields are all cut out of one word. A field that there is not has no bits.
+#[derive(Clone, Copy, Debug)]
+struct Word {
+    selector: Cut,
+    low: u64,
+    more: u64,
+    timestamp: Cut,
+    timestamp_bits: u32,
+    id: Cut,
+}
+
+/// Bits of a word.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cut {
+    shift: u32,
+    mask: u64,
+}
+
+impl Cut {
+    #[inline(always)]
+    fn of(self, word: u64) -> u64 {
+        word >> self.shift & self.mask
+    }
 }
 
 /// A field: eight bytes that hold it, and how to cut it out of them.
@@ -45,13 +72,18 @@ impl Place {
     /// The field of this many bits, `at` bits behind the alignment.
     fn new(at: u64, read: Read) -> Option<Self> {
         let bits = read.bits() as u32;
-        let within = (at % 8) as u32;
+        let big = read.natural_order()? == ByteOrder::Big;
+        // The first eight bytes are loaded anyway.
+        let byte = match at + u64::from(bits) {
+            ..=64 if !big => 0,
+            _ => at / 8,
+        };
+        let within = (at - byte * 8) as u32;
         if within + bits > 64 {
             return None;
         }
-        let big = read.natural_order()? == ByteOrder::Big;
         Some(Place {
-            byte: (at / 8) as usize,
+            byte: byte as usize,
             left: if big { within } else { 64 - bits - within },
             right: 64 - bits,
             big,
@@ -59,11 +91,25 @@ impl Place {
         })
     }
 
+    /// The same as bits of the first eight bytes, if it is there.
+    fn in_first(self) -> Option<Cut> {
+        let cut = Cut {
+            shift: self.right - self.left,
+            mask: u64::MAX >> self.right,
+        };
+        (self.byte == 0 && !self.big).then_some(cut)
+    }
+
+    /// The field, out of the first eight bytes or others.
     #[inline(always)]
-    fn cut(&self, bytes: &[u8]) -> Option<u64> {
-        let eight: [u8; 8] = bytes.get(self.byte..self.byte + 8)?.try_into().ok()?;
-        let word = u64::from_le_bytes(eight);
-        let word = if self.big { word.swap_bytes() } else { word };
+    fn cut(&self, first: u64, bytes: &[u8]) -> Option<u64> {
+        let word = match self.byte {
+            0 if !self.big => first,
+            byte => {
+                let word = u64::from_le_bytes(*bytes.get(byte..)?.first_chunk()?);
+                if self.big { word.swap_bytes() } else { word }
+            }
+        };
         Some((word << self.left) >> self.right)
     }
 }
@@ -101,7 +147,29 @@ impl Glance {
         let found = finder.glance.id.is_some() || !finder.lost_id;
         // Places are bytes, so the header has to begin with one.
         let clear = clear && finder.glance.align >= 8;
-        (clear && found).then_some(finder.glance)
+        let mut glance = finder.glance;
+        glance.word = glance.as_word();
+        (clear && found).then_some(glance)
+    }
+
+    fn as_word(&self) -> Option<Word> {
+        let cut = |place: &Option<Place>| match place {
+            Some(place) => place.in_first(),
+            None => Some(Cut::default()),
+        };
+        let (selector, low, more) = match self.selectors.as_slice() {
+            [] => (Cut::default(), 0, 0),
+            [(place, low, more)] => (place.in_first()?, *low, *more),
+            _ => return None,
+        };
+        Some(Word {
+            selector,
+            low,
+            more,
+            timestamp: cut(&self.timestamp)?,
+            timestamp_bits: self.timestamp.map_or(0, |place| place.bits),
+            id: cut(&self.id)?,
+        })
     }
 
     /// Reads the header at the cursor and goes past it, if it has the common form.
@@ -110,8 +178,20 @@ impl Glance {
         let mask = u64::from(self.align) - 1;
         let begin = (cursor.at + self.lead + mask) & !mask;
         let bytes = cursor.rest_from(begin)?;
+        let first = u64::from_le_bytes(*bytes.first_chunk()?);
+        if let Some(word) = &self.word {
+            if word.selector.of(first).wrapping_sub(word.low) > word.more {
+                return None;
+            }
+            cursor.go_to(begin + self.bits)?;
+            return Some(Glanced {
+                timestamp: word.timestamp.of(first),
+                timestamp_bits: word.timestamp_bits,
+                id: word.id.of(first),
+            });
+        }
         for (place, low, more) in &self.selectors {
-            if place.cut(bytes)?.wrapping_sub(*low) > *more {
+            if place.cut(first, bytes)?.wrapping_sub(*low) > *more {
                 return None;
             }
         }
@@ -121,11 +201,11 @@ impl Glance {
             id: 0,
         };
         if let Some(place) = &self.timestamp {
-            glanced.timestamp = place.cut(bytes)?;
+            glanced.timestamp = place.cut(first, bytes)?;
             glanced.timestamp_bits = place.bits;
         }
         if let Some(place) = &self.id {
-            glanced.id = place.cut(bytes)?;
+            glanced.id = place.cut(first, bytes)?;
         }
         cursor.go_to(begin + self.bits)?;
         Some(glanced)

@@ -53,6 +53,29 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Adds the slots that it fills.
+    pub(crate) fn filled_slots(&self, filled: &mut Vec<Slot>) {
+        match self {
+            Node::Integer(node) => filled.extend(node.slot),
+            Node::VarInteger { slot, .. } | Node::Boolean { slot, .. } => filled.extend(slot),
+            Node::Array(node) => node.element.filled_slots(filled),
+            Node::Structure(node) => {
+                for (_, field) in &node.fields {
+                    field.filled_slots(filled);
+                }
+            }
+            Node::Variant { options, .. } => {
+                for option in options {
+                    option.node.filled_slots(filled);
+                }
+            }
+            Node::Optional { node, .. } => node.filled_slots(filled),
+            _ => {}
+        }
+    }
+}
+
 /// The values that lengths and selectors are taken from.
 pub(crate) type Slots = Box<[Cell<u64>]>;
 

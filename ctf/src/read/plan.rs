@@ -36,6 +36,8 @@ pub(crate) struct StreamPlan {
     pub(crate) packet_context_program: Program,
     pub(crate) event_header: Option<Node>,
     pub(crate) event_header_program: Program,
+    /// Whether nothing in an event depends on its header, so that later headers may be read before its fields are.
+    pub(crate) may_look_ahead: bool,
     /// The quick way past the event header.
     pub(crate) glance: Option<Glance>,
     pub(crate) event_context: Option<Node>,
@@ -181,6 +183,10 @@ impl StreamPlan {
         for node in parts.chain([&event_context]).flatten() {
             node.used_slots(&mut used);
         }
+        let mut header_slots = Vec::new();
+        if let Some(header) = &event_header {
+            header.filled_slots(&mut header_slots);
+        }
         let glance = event_header
             .as_ref()
             .and_then(|header| Glance::new(header, &used));
@@ -207,6 +213,7 @@ impl StreamPlan {
             packet_header_program: Program::new(&packet_header, 1 << 31, true),
             packet_context_program: Program::new(&packet_context, 1, true),
             event_header_program: header,
+            may_look_ahead: !header_slots.iter().any(|slot| used.contains(slot)),
             glance,
             event_context_program: Program::new(&event_context, 1, false),
             packet_header,

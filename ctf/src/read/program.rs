@@ -14,6 +14,7 @@ use std::cell::Cell;
 
 use super::bits::{Cursor, Leb128, Read, Short, sign_extend};
 use super::node::{ArrayNode, Count, Node, OptionNode, Slot};
+use super::span::{Span, contains};
 use crate::model::{Encoding, Integer, Range, Role, Roles};
 
 /// A step.
@@ -66,33 +67,6 @@ enum Op {
 struct Choice {
     ranges: Box<[Span]>,
     body: Box<[Op]>,
-}
-
-/// Values from `low` on, `more` of them behind it; in the two's complement that a signed selector is kept in.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    low: u64,
-    more: u64,
-}
-
-impl Span {
-    /// What of `range` a selector of 64 bits can be.
-    fn of(range: Range, signed: bool) -> Option<Self> {
-        let (least, most) = match signed {
-            true => (i128::from(i64::MIN), i128::from(i64::MAX)),
-            false => (0, i128::from(u64::MAX)),
-        };
-        let (low, high) = (range.low.max(least), range.high.min(most));
-        (low <= high).then(|| Span {
-            low: low as u64,
-            more: (high - low) as u64,
-        })
-    }
-
-    #[inline(always)]
-    fn contains(self, value: u64) -> bool {
-        value.wrapping_sub(self.low) <= self.more
-    }
 }
 
 /// The steps past a scope.
@@ -201,6 +175,16 @@ fn run(
     slots: &[Cell<u64>],
     sink: &mut impl Sink,
 ) -> Result<(), Stop> {
+    cursor.lend(|cursor| run_lent(ops, cursor, slots, sink))
+}
+
+#[inline(always)]
+fn run_lent(
+    ops: &[Op],
+    cursor: &mut Cursor<'_>,
+    slots: &[Cell<u64>],
+    sink: &mut impl Sink,
+) -> Result<(), Stop> {
     for op in ops {
         match op {
             Op::Align(align) => cursor.align(*align),
@@ -230,7 +214,7 @@ fn run(
                 roles,
                 slot,
             } => {
-                let value = cursor.leb128(*signed)?;
+                let value = cursor.lend(|cursor| cursor.leb128(*signed))?;
                 if let Some(slot) = slot {
                     slots[*slot as usize].set(value);
                 }
@@ -244,7 +228,10 @@ fn run(
             Op::Bits { count, each } => {
                 cursor.skip(count.get(slots).saturating_mul(*each))?;
             }
-            Op::Repeat { count, body } => repeat(count.get(slots), body, cursor, slots, sink)?,
+            Op::Repeat { count, body } => {
+                let count = count.get(slots);
+                cursor.lend(|cursor| repeat(count, body, cursor, slots, sink))?;
+            }
             Op::Switch {
                 selector,
                 signed,
@@ -253,10 +240,12 @@ fn run(
                 let value = slots[*selector as usize].get();
                 let option = options
                     .iter()
-                    .find(|option| option.ranges.iter().any(|span| span.contains(value)));
+                    .find(|option| contains(&option.ranges, value));
                 match option {
                     Some(option) if option.body.is_empty() => {}
-                    Some(option) => run_inner(&option.body, cursor, slots, sink)?,
+                    Some(option) => {
+                        cursor.lend(|cursor| run_inner(&option.body, cursor, slots, sink))?;
+                    }
                     None => {
                         return Err(Stop::NoOption {
                             selector: *selector,
@@ -267,7 +256,7 @@ fn run(
             }
             Op::If { selector, body } => {
                 if slots[*selector as usize].get() != 0 {
-                    run_inner(body, cursor, slots, sink)?;
+                    cursor.lend(|cursor| run_inner(body, cursor, slots, sink))?;
                 }
             }
         }
@@ -512,10 +501,7 @@ impl Builder {
 }
 
 fn choice(ranges: &[Range], signed: bool, body: Box<[Op]>) -> Choice {
-    let ranges = ranges
-        .iter()
-        .filter_map(|range| Span::of(*range, signed))
-        .collect();
+    let ranges = Span::all_of(ranges, signed);
     Choice { ranges, body }
 }
 

@@ -218,8 +218,8 @@ impl Reader {
             self.moved = false;
             self.move_top();
         }
-        if let Some(notice) = self.pending.pop_front() {
-            return Some(Item::Notice(notice));
+        if !self.pending.is_empty() {
+            return self.pending.pop_front().map(Item::Notice);
         }
         let (ns, stream) = *self.heap.first()?;
         self.moved = true;
@@ -232,12 +232,14 @@ impl Reader {
     }
 
     /// Moves the stream at the top on, and to its new place.
-    #[inline]
+    #[inline(always)]
     fn move_top(&mut self) {
         let Some(&(_, stream)) = self.heap.first() else {
             return;
         };
-        match self.advance(stream as usize) {
+        let index = stream as usize;
+        let quick = self.streams.get_mut(index).and_then(|s| s.step_ahead());
+        match quick.or_else(|| self.advance(index)) {
             Some(time) => self.heap[0] = (time, stream),
             None => {
                 self.heap.swap_remove(0);
@@ -246,35 +248,40 @@ impl Reader {
         self.sift_down();
     }
 
-    #[inline]
+    #[inline(always)]
     fn sift_down(&mut self) {
+        let heap = self.heap.as_mut_slice();
+        let Some(&moved) = heap.first() else {
+            return;
+        };
         let mut at = 0;
         loop {
-            let mut least = at;
-            for child in [2 * at + 1, 2 * at + 2] {
-                if self
-                    .heap
-                    .get(child)
-                    .is_some_and(|child| *child < self.heap[least])
-                {
-                    least = child;
-                }
+            let left = 2 * at + 1;
+            let Some(&(mut least)) = heap.get(left) else {
+                break;
+            };
+            let mut child = left;
+            if let Some(&right) = heap.get(left + 1)
+                && right < least
+            {
+                (child, least) = (left + 1, right);
             }
-            if least == at {
-                return;
+            if moved <= least {
+                break;
             }
-            self.heap.swap(at, least);
-            at = least;
+            heap[at] = least;
+            at = child;
         }
+        heap[at] = moved;
     }
 
     /// Moves a stream to its next event, whose time this is.
-    #[inline]
+    #[inline(never)]
     fn advance(&mut self, index: usize) -> Option<i64> {
         loop {
             let stream = &mut self.streams[index];
             match stream.step() {
-                Ok(Step::Event) => return Some(stream.ns().unwrap_or(i64::MIN)),
+                Ok(Step::Event) => return Some(stream.ns),
                 Ok(Step::Packet) => self.enter_packet(index),
                 Ok(Step::End) => return None,
                 Err(damage) => self.pending.push_back(Notice::Damage(damage)),
@@ -444,12 +451,6 @@ impl StreamReader {
     /// When the packet at hand ended.
     fn packet_end_ns(&self) -> Option<i64> {
         self.clock_class()?.ns_from_origin(self.packet.end?)
-    }
-
-    /// The time of the event at hand.
-    #[inline]
-    pub(crate) fn ns(&self) -> Option<i64> {
-        self.timing?.ns(self.clock)
     }
 }
 

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bits::Cursor;
-use super::event::next_event;
+use super::event::{EventStop, next_event};
 use super::node::{Node, Slots};
 use super::packet::{Packet, PacketSink, PacketStop, packet_header};
 use super::plan::{StreamPlan, TracePlan};
@@ -62,6 +62,18 @@ pub(crate) struct Current {
     pub(crate) end: u64,
 }
 
+/// Events that are gone past at once, as long as nobody moves the window.
+const AHEAD: usize = 64;
+
+/// An event that the stream has gone past, but not come to.
+#[derive(Clone, Copy, Debug)]
+struct Ahead {
+    event: Current,
+    clock: u64,
+    /// When it happened; the least time if nobody knows.
+    ns: i64,
+}
+
 /// A stream that is being read.
 pub(crate) struct StreamReader {
     pub(crate) shared: Arc<Shared>,
@@ -100,6 +112,11 @@ pub(crate) struct StreamReader {
     /// How its readings become times.
     pub(crate) timing: Option<Timing>,
     pub(crate) event: Current,
+    /// When it happened, by the clock's origin; the least time if nobody knows.
+    pub(crate) ns: i64,
+    /// Events behind it that were gone past already, from `next` on.
+    ahead: Vec<Ahead>,
+    next: usize,
 }
 
 impl StreamReader {
@@ -142,6 +159,9 @@ impl StreamReader {
             clock: 0,
             timing,
             event: Current::default(),
+            ns: i64::MIN,
+            ahead: Vec::new(),
+            next: 0,
         }
     }
 
@@ -177,42 +197,82 @@ impl StreamReader {
         Some(&self.shared.class.clocks[self.plan().clock?])
     }
 
+    /// Goes on to the next event, if it was gone past already. When it happened.
+    #[inline(always)]
+    pub(crate) fn step_ahead(&mut self) -> Option<i64> {
+        let next = *self.ahead.get(self.next)?;
+        self.come_to(next);
+        Some(next.ns)
+    }
+
     /// Goes on to the next event or packet.
-    #[inline]
     pub(crate) fn step(&mut self) -> Result<Step, Box<Damage>> {
+        match self.step_ahead() {
+            Some(_) => Ok(Step::Event),
+            None => self.step_slow(),
+        }
+    }
+
+    #[inline(always)]
+    fn come_to(&mut self, next: Ahead) {
+        self.next += 1;
+        self.clock = next.clock;
+        self.ns = next.ns;
+        self.at = next.event.end;
+        self.event = next.event;
+    }
+
+    fn step_slow(&mut self) -> Result<Step, Box<Damage>> {
         loop {
+            self.forget_ahead();
             if !self.in_packet || self.at >= self.packet.content {
                 return self.step_packet();
             }
-            let plan = &self.shared.plan.streams[self.class];
-            let bytes = self.window.from(self.packet.offset + self.base);
-            let mut cursor = Cursor::new(bytes, self.base, self.at, self.packet.content);
-            match next_event(plan, &mut cursor, &self.slots, self.clock) {
-                Ok((event, clock)) => {
-                    self.clock = clock;
-                    self.event = Current {
-                        begin: self.at,
-                        ..event
-                    };
-                    self.at = event.end;
-                    return Ok(Step::Event);
-                }
-                Err(stop) => self.recover(stop)?,
+            let stopped = self.look_ahead();
+            if let Some(&next) = self.ahead.first() {
+                self.come_to(next);
+                return Ok(Step::Event);
+            }
+            if let Err(stop) = stopped {
+                self.recover(stop)?;
             }
         }
     }
 
-    /// Counts the rest of the packet's events, by class, without stopping at each.
+    fn forget_ahead(&mut self) {
+        self.ahead.clear();
+        self.next = 0;
+    }
+
+    /// Goes past as many events as are at hand. What stops it is told again when the stream has come there.
+    fn look_ahead(&mut self) -> Result<(), EventStop> {
+        let plan = &self.shared.plan.streams[self.class];
+        let bytes = self.window.from(self.packet.offset + self.base);
+        let mut cursor = Cursor::new(bytes, self.base, self.at, self.packet.content);
+        let most = if plan.may_look_ahead { AHEAD } else { 1 };
+        let mut clock = self.clock;
+        while self.ahead.len() < most && cursor.at < self.packet.content {
+            let (event, new) = next_event::<true>(plan, &mut cursor, &self.slots, clock)?;
+            clock = new;
+            let ns = self.timing.and_then(|timing| timing.ns(clock));
+            let ns = ns.unwrap_or(i64::MIN);
+            self.ahead.push(Ahead { event, clock, ns });
+        }
+        Ok(())
+    }
+
+    /// Counts the rest of the packet's events, by class, without stopping at each. Nobody asks when they were: the clock
+    /// is not right any more until the next packet begins.
     pub(crate) fn count_packet(&mut self, counts: &mut [u64]) -> Result<(), Box<Damage>> {
+        self.forget_ahead();
         while self.in_packet && self.at < self.packet.content {
             let plan = &self.shared.plan.streams[self.class];
             let bytes = self.window.from(self.packet.offset + self.base);
             let mut cursor = Cursor::new(bytes, self.base, self.at, self.packet.content);
-            let (mut at, mut clock) = (self.at, self.clock);
+            let mut at = self.at;
             let stop = loop {
-                match next_event(plan, &mut cursor, &self.slots, clock) {
-                    Ok((event, new)) => {
-                        clock = new;
+                match next_event::<false>(plan, &mut cursor, &self.slots, 0) {
+                    Ok((event, _)) => {
                         at = event.end;
                         counts[event.class] += 1;
                         if at >= self.packet.content {
@@ -223,7 +283,6 @@ impl StreamReader {
                 }
             };
             self.at = at;
-            self.clock = clock;
             if let Some(stop) = stop {
                 self.recover(stop)?;
             }
@@ -288,6 +347,7 @@ impl StreamReader {
 
     /// Goes to the end of the packet at hand without reading its events.
     pub(crate) fn skip_packet(&mut self) {
+        self.forget_ahead();
         self.at = self.packet.content;
     }
 
@@ -398,6 +458,19 @@ impl StreamReader {
 
     pub(crate) fn slots(&self) -> &[Cell<u64>] {
         &self.slots
+    }
+
+    /// The node of packet contexts.
+    pub(crate) fn packet_context_node(&self) -> Option<&Node> {
+        self.plan().packet_context.as_ref()
+    }
+
+    /// A cursor at the begin of the packet's context.
+    pub(crate) fn packet_context_cursor(&self) -> Result<Cursor<'_>, Stop> {
+        let mut cursor = Cursor::new(&self.prologue, 0, 0, u64::MAX);
+        let header = &self.plan().packet_header_program;
+        header.run(&mut cursor, &self.slots, &mut Nothing)?;
+        Ok(cursor)
     }
 
     /// A cursor at the begin of the event at hand.

@@ -181,7 +181,7 @@ pub(crate) fn visit(
     Ok(())
 }
 
-fn until_nul(text: &[u8], unit: usize) -> &[u8] {
+pub(crate) fn until_nul(text: &[u8], unit: usize) -> &[u8] {
     let end = match unit {
         1 => memchr::memchr(0, text),
         _ => text
@@ -193,7 +193,7 @@ fn until_nul(text: &[u8], unit: usize) -> &[u8] {
 }
 
 /// Text in another encoding as UTF-8; what is no text becomes U+FFFD.
-fn as_utf8(text: &[u8], encoding: Encoding) -> Cow<'_, [u8]> {
+pub(crate) fn as_utf8(text: &[u8], encoding: Encoding) -> Cow<'_, [u8]> {
     let utf16 = |unit: fn([u8; 2]) -> u16| {
         let units = text.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
         char::decode_utf16(units)

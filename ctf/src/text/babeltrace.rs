@@ -8,121 +8,60 @@
 //!
 //! Reference: babeltrace 2.0.4, component class `sink.text.pretty`.
 
-use super::fields::{BOLD, EVENT, FieldPrinter, Frame, RESET, TIME, UNKNOWN, colored, name_equal};
-use super::number::{padded, unsigned};
-use super::template::{Template, TemplateBuilder};
-use super::time::{BabeltraceTiming, ClockFormat, TimeWriter, Zone, seconds};
-use crate::model::{EnvValue, FieldClass, Scope, Structure};
-use crate::read::{Event, Loss, Lost, Reader, Stream};
+use std::collections::HashMap;
+use std::sync::Arc;
 
-/// What to print, and how. The default is what `babeltrace2 --clock-gmt` prints.
-#[derive(Clone, Debug)]
-pub struct BabeltraceOptions {
-    /// How times are shown.
-    pub clock: ClockFormat,
-    /// Where times of the day are those of.
-    pub zone: Zone,
-    /// The time since the event before.
-    pub delta: bool,
-    /// Names before values.
-    pub names: Names,
-    /// What of the trace and the event class is shown.
-    pub fields: Fields,
-    /// Colours, as on a terminal.
-    pub color: bool,
-}
+use super::form::{BOLD, Form, FormBuilder, RESET};
+use super::header::{header, shows, trace_name};
+use super::line::{Blocks, Line};
+use super::options::BabeltraceOptions;
+use super::stamp::Stamps;
+use super::time::{BabeltraceTiming, ClockFormat, Head, TimeWriter, seconds};
+use crate::read::{Event, Loss, Lost, Reader, Shared};
 
-/// Where names stand before values.
-#[derive(Clone, Copy, Debug)]
-pub struct Names {
-    /// In payloads.
-    pub payload: bool,
-    /// In contexts.
-    pub context: bool,
-    /// In front of timestamp, host and event name.
-    pub header: bool,
-    /// In front of the scopes.
-    pub scope: bool,
-}
-
-/// What of the trace and the event class is shown.
-#[derive(Clone, Copy, Debug)]
-pub struct Fields {
-    /// The name of the trace.
-    pub trace: bool,
-    /// The host it was made on.
-    pub hostname: bool,
-    /// The domain of the tracer.
-    pub domain: bool,
-    /// The name of the process, if the whole trace is of one.
-    pub procname: bool,
-    /// The id of the process, if the whole trace is of one.
-    pub vpid: bool,
-    /// The log level.
-    pub loglevel: bool,
-    /// The link to the event's model.
-    pub emf: bool,
-}
-
-impl Default for BabeltraceOptions {
-    fn default() -> Self {
-        BabeltraceOptions {
-            clock: ClockFormat::Time,
-            zone: Zone::Utc,
-            delta: true,
-            names: Names {
-                payload: true,
-                context: true,
-                header: false,
-                scope: false,
-            },
-            fields: Fields {
-                trace: false,
-                hostname: true,
-                domain: false,
-                procname: true,
-                vpid: true,
-                loglevel: false,
-                emf: false,
-            },
-            color: false,
-        }
-    }
-}
-
-/// Prints events.
+/// Prints the events of one reader.
 pub struct Babeltrace {
     options: BabeltraceOptions,
-    time: TimeWriter,
-    last_ns: Option<i64>,
-    last_cycles: Option<u64>,
-    delta_ns: Option<u64>,
-    delta_cycles: Option<u64>,
+    stamps: Stamps,
     streams: Vec<StreamTexts>,
-    frames: Vec<Frame>,
+    /// By trace, stream class and event class: streams of a class share them.
+    classes: HashMap<(usize, usize, usize), Arc<ClassTexts>>,
+    traces: Vec<Arc<Shared>>,
+    /// How long the line before was.
+    room: usize,
     /// Whether lines begin in the plain form: `[time] (+delta) `.
-    quick: bool,
+    plain: bool,
 }
 
 /// What is the same for many events of a stream.
 #[derive(Default)]
 struct StreamTexts {
-    classes: Vec<Option<ClassTexts>>,
+    /// What its classes are those of: a trace that grows is described anew.
+    shared: Option<Arc<Shared>>,
+    classes: Vec<Option<Lines>>,
     timing: Option<BabeltraceTiming>,
-    /// The packet that `context` is of: how many the stream had come to.
-    packet: Option<u64>,
-    /// The packet context, with what stands before it.
-    context: Vec<u8>,
-    /// Whether there is any field to show in packet contexts.
-    shows_context: bool,
+}
+
+/// What is the same for many events of a class in a stream.
+struct Lines {
+    of_class: Arc<ClassTexts>,
+    /// The packet and second that the begin is of.
+    packet: u64,
+    head: Head,
+    /// Everything before the first scope.
+    begin: Blocks,
+    /// The same without time and delta.
+    header: Vec<u8>,
 }
 
 /// What is the same for all events of a class.
 struct ClassTexts {
-    /// From behind the delta to before the first scope.
-    header: Box<[u8]>,
-    /// The contexts and the payload, if they are flat.
-    template: Option<Template>,
+    /// From behind the delta to before the packet context.
+    header: Vec<u8>,
+    /// The packet context, if there is any field to show in it.
+    packet_context: Option<Form>,
+    /// The contexts and the payload.
+    form: Form,
 }
 
 impl Babeltrace {
@@ -131,286 +70,160 @@ impl Babeltrace {
     pub fn new(options: BabeltraceOptions) -> Self {
         let dated = matches!(options.clock, ClockFormat::Time | ClockFormat::Date);
         Babeltrace {
-            quick: dated && options.delta && !options.color && !options.names.header,
-            time: TimeWriter::new(options.clock, options.zone),
+            plain: dated && options.delta && !options.color && !options.names.header,
+            stamps: Stamps::new(&options),
             options,
-            last_ns: None,
-            last_cycles: None,
-            delta_ns: None,
-            delta_cycles: None,
             streams: Vec::new(),
-            frames: Vec::new(),
+            classes: HashMap::new(),
+            traces: Vec::new(),
+            room: 0,
         }
     }
 
     /// Appends an event, with a newline behind it.
     pub fn event(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
         let (index, class) = (event.stream_index(), event.class_index());
-        if self
-            .streams
-            .get(index)
-            .is_none_or(|texts| !matches!(texts.classes.get(class), Some(Some(_))))
-        {
+        let shared = &event.reader().shared;
+        let of_trace = |texts: &&StreamTexts| match &texts.shared {
+            Some(known) => Arc::ptr_eq(known, shared),
+            None => false,
+        };
+        let texts = self.streams.get(index).filter(of_trace);
+        let known = texts.and_then(|texts| texts.classes.get(class));
+        if !matches!(known, Some(Some(_))) {
             self.meet(event);
         }
-        let texts = &self.streams[index];
-        if texts.shows_context && texts.packet != Some(event.stream().packets()) {
-            self.show_packet(event);
-        }
-        self.timestamp(out, event);
-        let texts = &self.streams[index];
-        let Some(Some(of_class)) = texts.classes.get(class) else {
+        let before = out.len();
+        let mut line = Line::behind(std::mem::take(out), self.room + 64);
+        self.line(&mut line, event);
+        *out = line.finish();
+        self.room = out.len() - before;
+    }
+
+    #[inline(always)]
+    fn line(&mut self, line: &mut Line, event: &Event<'_>) {
+        let (index, class) = (event.stream_index(), event.class_index());
+        let stream = event.reader();
+        let Some(texts) = self.streams.get_mut(index) else {
             return;
         };
-        out.extend_from_slice(&of_class.header);
-        if texts.shows_context {
-            out.extend_from_slice(&texts.context);
-        }
-        if let Some(template) = &of_class.template
-            && template.fill(out, &mut event.context_cursor())
-        {
+        let Some(Some(lines)) = texts.classes.get_mut(class) else {
             return;
+        };
+        let ns = texts.timing.and_then(|timing| timing.ns(stream.clock));
+        let delta = match (ns, self.stamps.last_ns) {
+            (Some(ns), Some(last)) => ns.wrapping_sub(last) as u64,
+            _ => u64::MAX,
+        };
+        match ns {
+            Some(ns) if self.plain && delta < 1_000_000_000 && ns >= 0 => {
+                let fraction = match lines.head.fraction(ns) {
+                    Some(fraction) if lines.packet == stream.packets => fraction,
+                    _ => lines.make_begin(&mut self.stamps.time, event, ns),
+                };
+                let from = line.at();
+                line.blocks(&lines.begin);
+                lines.head.put(line, from, fraction, delta as u32);
+                self.stamps.last_ns = Some(ns);
+            }
+            _ => {
+                self.stamps.begin_line(line, &self.options, event, ns);
+                lines.make_header(event);
+                line.text(&lines.header);
+            }
         }
-        let mut first = !texts.shows_context;
-        let names = self.options.names;
-        self.scope(out, event, Scope::EventContext, names.context, &mut first);
-        self.scope(out, event, Scope::OwnContext, names.context, &mut first);
-        self.scope(out, event, Scope::Payload, names.payload, &mut first);
-        out.push(b'\n');
+        let (mut cursor, slots) = (event.context_cursor(), stream.slots());
+        // The event was gone past without an error, and filling takes the same steps.
+        if lines.of_class.form.fill(line, &mut cursor, slots).is_err() {
+            line.byte(b'\n');
+        }
     }
 
     /// Makes what is the same for all events of this class.
     #[cold]
     fn meet(&mut self, event: &Event<'_>) {
         let (index, class) = (event.stream_index(), event.class_index());
-        let stream = event.stream();
+        let shared = &event.reader().shared;
+        let known = self.traces.iter().position(|t| Arc::ptr_eq(t, shared));
+        let trace = known.unwrap_or_else(|| {
+            self.traces.push(shared.clone());
+            self.traces.len() - 1
+        });
+        let key = (trace, event.reader().class, class);
+        let texts = match self.classes.get(&key) {
+            Some(texts) => texts.clone(),
+            None => {
+                let texts = Arc::new(self.class_texts(event));
+                self.classes.insert(key, texts.clone());
+                texts
+            }
+        };
         if self.streams.len() <= index {
             self.streams.resize_with(index + 1, StreamTexts::default);
         }
-        let clocked = stream.clock().is_some();
-        let mut header = Vec::new();
-        self.make_header(
-            &mut header,
-            stream,
-            event,
-            !(clocked && self.options.names.header),
-        );
-        let shows_context = stream.class().packet_context.as_ref().is_some_and(shows);
-        let template = self.make_template(event, !shows_context);
-        let texts = &mut self.streams[index];
-        texts.shows_context = shows_context;
-        texts.timing = stream.clock().and_then(BabeltraceTiming::new);
-        if texts.classes.len() <= class {
-            texts.classes.resize_with(class + 1, || None);
+        let stream = &mut self.streams[index];
+        if !stream
+            .shared
+            .as_ref()
+            .is_some_and(|s| Arc::ptr_eq(s, shared))
+        {
+            *stream = StreamTexts::default();
+            stream.shared = Some(shared.clone());
         }
-        texts.classes[class] = Some(ClassTexts {
-            header: header.into(),
-            template,
+        stream.timing = event.stream().clock().and_then(BabeltraceTiming::new);
+        if stream.classes.len() <= class {
+            stream.classes.resize_with(class + 1, || None);
+        }
+        stream.classes[class] = Some(Lines {
+            of_class: texts,
+            // No packet has this number: they are counted from 1.
+            packet: 0,
+            head: Head::NONE,
+            begin: Blocks::default(),
+            header: Vec::new(),
         });
     }
 
-    fn make_template(&self, event: &Event<'_>, mut first: bool) -> Option<Template> {
-        let names = self.options.names;
-        if self.options.color || names.scope {
-            return None;
-        }
-        let mut builder = TemplateBuilder::new();
-        let nodes = event.nodes();
-        for (node, names) in nodes
-            .into_iter()
-            .zip([names.context, names.context, names.payload])
-        {
-            if let Some(node) = node {
-                if !first {
-                    builder.text(b", ");
-                }
-                first = false;
-                builder.scope(node, names)?;
+    fn class_texts(&self, event: &Event<'_>) -> ClassTexts {
+        let (names, color) = (self.options.names, self.options.color);
+        let clocked = event.stream().clock().is_some();
+        let mut text = Vec::new();
+        header(&self.options, &mut text, event, !(clocked && names.header));
+
+        let context = event.stream().class().packet_context.as_ref();
+        let node = event.reader().packet_context_node();
+        let packet_context = node.filter(|_| context.is_some_and(shows)).map(|node| {
+            let mut builder = FormBuilder::new(color);
+            if names.scope {
+                builder.scope_name("stream.packet.context");
             }
+            builder.scope(node, names.context);
+            builder.finish()
+        });
+        let mut builder = FormBuilder::new(color);
+        let mut first = packet_context.is_none();
+        let scopes = [
+            ("stream.event.context", names.context),
+            ("event.context", names.context),
+            ("event.fields", names.payload),
+        ];
+        for (node, (name, with_names)) in event.nodes().into_iter().zip(scopes) {
+            let Some(node) = node else { continue };
+            if !first {
+                builder.text(b", ");
+            }
+            first = false;
+            if names.scope {
+                builder.scope_name(name);
+            }
+            builder.scope(node, with_names);
         }
         builder.text(b"\n");
-        Some(builder.finish())
-    }
-
-    fn timestamp(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
-        let Some(cycles) = event.cycles() else {
-            return;
-        };
-        let timing = self
-            .streams
-            .get(event.stream_index())
-            .and_then(|texts| texts.timing);
-        let ns = timing.and_then(|timing| timing.ns(cycles));
-        if let (Some(ns), true) = (ns, self.quick) {
-            let delta = self.last_ns.map(|last| ns.wrapping_sub(last) as u64);
-            self.last_ns = Some(ns);
-            return self.time.line_begin(out, ns, delta);
+        ClassTexts {
+            header: text,
+            packet_context,
+            form: builder.finish(),
         }
-        let named = self.options.names.header;
-        match named {
-            true => name_equal(out, "timestamp", self.options.color, BOLD),
-            false => out.push(b'['),
-        }
-        if self.options.color {
-            out.extend_from_slice(TIME.as_bytes());
-        }
-        let of_cycles = self.options.clock == ClockFormat::Cycles;
-        if of_cycles {
-            padded::<20>(out, cycles);
-            self.delta_cycles = self.last_cycles.map(|last| cycles.wrapping_sub(last));
-            self.last_cycles = Some(cycles);
-        } else {
-            match ns {
-                Some(ns) => {
-                    self.time.write(out, ns);
-                    self.delta_ns = self.last_ns.map(|last| ns.wrapping_sub(last) as u64);
-                    self.last_ns = Some(ns);
-                }
-                None => out.extend_from_slice(b"Error"),
-            }
-        }
-        if self.options.color {
-            out.extend_from_slice(RESET.as_bytes());
-        }
-        if !named {
-            out.extend_from_slice(b"] ");
-        }
-        if !self.options.delta {
-            return;
-        }
-        match named {
-            true => {
-                out.extend_from_slice(b", ");
-                name_equal(out, "delta", self.options.color, BOLD);
-            }
-            false => out.push(b'('),
-        }
-        match (of_cycles, self.delta_cycles, self.delta_ns) {
-            (true, None, _) => out.extend_from_slice(b"+????????????"),
-            (true, Some(delta), _) => {
-                out.push(b'+');
-                padded::<12>(out, delta);
-            }
-            (false, _, None) => out.extend_from_slice(b"+?.?????????"),
-            (false, _, Some(delta)) => {
-                out.push(b'+');
-                unsigned(out, delta / 1_000_000_000);
-                out.push(b'.');
-                padded::<9>(out, delta % 1_000_000_000);
-            }
-        }
-        if !named {
-            out.extend_from_slice(b") ");
-        }
-    }
-
-    fn make_header(&self, out: &mut Vec<u8>, stream: Stream<'_>, event: &Event<'_>, start: bool) {
-        let named = self.options.names.header;
-        let color = self.options.color;
-        let fields = self.options.fields;
-        let trace = stream.trace_class();
-        let mut colon = false;
-        let put = |out: &mut Vec<u8>, name: &str, value: &str, colon: &mut bool| {
-            if !start {
-                out.extend_from_slice(b", ");
-            }
-            if named {
-                name_equal(out, name, color, BOLD);
-            } else if *colon {
-                out.push(b':');
-            }
-            out.extend_from_slice(value.as_bytes());
-            *colon = true;
-        };
-        if fields.trace {
-            let mut never = false;
-            put(out, "trace", &trace_name(stream), &mut never);
-            if named {
-                out.extend_from_slice(b", ");
-            }
-        }
-        for (shown, name, key) in [
-            (fields.hostname, "trace:hostname", "hostname"),
-            (fields.domain, "trace:domain", "domain"),
-            (fields.procname, "trace:procname", "procname"),
-        ] {
-            if let (true, Some(EnvValue::Text(text))) = (shown, trace.env(key)) {
-                put(out, name, text, &mut colon);
-            }
-        }
-        if let (true, Some(EnvValue::Integer(vpid))) = (fields.vpid, trace.env("vpid")) {
-            put(out, "trace:vpid", &format!("({vpid})"), &mut colon);
-        }
-        let class = event.class();
-        if let (true, Some(name)) = (fields.loglevel, class.log_level.and_then(log_level_name)) {
-            let level = class.log_level.unwrap_or_default();
-            put(out, "loglevel", &format!("{name} ({level})"), &mut colon);
-        }
-        if let (true, Some(uri)) = (fields.emf, &class.emf_uri) {
-            put(out, "model.emf.uri", uri, &mut colon);
-        }
-        if colon && !named {
-            out.push(b' ');
-        }
-        if !start {
-            out.extend_from_slice(b", ");
-        }
-        if named {
-            name_equal(out, "name", color, BOLD);
-        }
-        let (shown, with) = match &class.name {
-            Some(name) => (name.as_str(), EVENT),
-            None => ("<unknown>", UNKNOWN),
-        };
-        colored(out, shown.as_bytes(), color, with);
-        out.extend_from_slice(if named { b", " } else { b": " });
-    }
-
-    /// Makes the packet context's text, which is the same for all events of the packet.
-    #[cold]
-    fn show_packet(&mut self, event: &Event<'_>) {
-        let index = event.stream_index();
-        let mut context = std::mem::take(&mut self.streams[index].context);
-        context.clear();
-        let (names, mut first) = (self.options.names.context, true);
-        self.scope(&mut context, event, Scope::PacketContext, names, &mut first);
-        let texts = &mut self.streams[index];
-        texts.context = context;
-        texts.packet = Some(event.stream().packets());
-    }
-
-    fn scope(
-        &mut self,
-        out: &mut Vec<u8>,
-        event: &Event<'_>,
-        scope: Scope,
-        names: bool,
-        first: &mut bool,
-    ) {
-        if !event.has(scope) {
-            return;
-        }
-        if !*first {
-            out.extend_from_slice(b", ");
-        }
-        *first = false;
-        if self.options.names.scope {
-            let name = match scope {
-                Scope::PacketContext => "stream.packet.context",
-                Scope::EventContext => "stream.event.context",
-                Scope::OwnContext => "event.context",
-                _ => "event.fields",
-            };
-            name_equal(out, name, self.options.color, BOLD);
-        }
-        self.frames.clear();
-        let mut printer = FieldPrinter {
-            out,
-            names,
-            color: self.options.color,
-            frames: &mut self.frames,
-        };
-        event.visit(scope, &mut printer);
     }
 
     /// Appends the line that `babeltrace2` writes to its standard error about lost events.
@@ -464,57 +277,38 @@ impl Babeltrace {
     fn time(&mut self, out: &mut Vec<u8>, ns: i64) {
         match self.options.clock {
             ClockFormat::Seconds => seconds(out, ns),
-            _ => self.time.write(out, ns),
+            _ => self.stamps.time.write(out, ns),
         }
     }
 }
 
-/// The name that babeltrace gives a trace.
-fn trace_name(stream: Stream<'_>) -> String {
-    let host = match stream.trace_class().env("hostname") {
-        Some(EnvValue::Text(host)) => Some(host.as_str()),
-        _ => None,
-    };
-    let parts: Vec<_> = host.into_iter().chain(stream.below()).collect();
-    parts.join("/")
-}
+impl Lines {
+    /// Makes what stands before the first scope in this packet and second. The fraction of the second.
+    #[cold]
+    fn make_begin(&mut self, time: &mut TimeWriter, event: &Event<'_>, ns: i64) -> u32 {
+        self.make_header(event);
+        let mut begin = Vec::new();
+        self.head = time.head(&mut begin, ns);
+        begin.extend_from_slice(&self.header);
+        self.begin = Blocks::new(&begin);
+        self.head.fraction(ns).unwrap_or(0)
+    }
 
-fn log_level_name(level: i64) -> Option<&'static str> {
-    let names = [
-        "TRACE_EMERG",
-        "TRACE_ALERT",
-        "TRACE_CRIT",
-        "TRACE_ERR",
-        "TRACE_WARNING",
-        "TRACE_NOTICE",
-        "TRACE_INFO",
-        "TRACE_DEBUG_SYSTEM",
-        "TRACE_DEBUG_PROGRAM",
-        "TRACE_DEBUG_PROCESS",
-        "TRACE_DEBUG_MODULE",
-        "TRACE_DEBUG_UNIT",
-        "TRACE_DEBUG_FUNCTION",
-        "TRACE_DEBUG_LINE",
-        "TRACE_DEBUG",
-    ];
-    names.get(usize::try_from(level).ok()?).copied()
-}
-
-/// Whether any field of a packet context is for users: those with a role are not shown.
-fn shows(structure: &Structure) -> bool {
-    structure.fields.is_empty()
-        || structure
-            .fields
-            .iter()
-            .any(|field| shows_class(&field.class))
-}
-
-fn shows_class(class: &FieldClass) -> bool {
-    match class {
-        FieldClass::Integer(class) => class.roles.is_empty(),
-        FieldClass::VarInteger(class) => class.roles.is_empty(),
-        FieldClass::Structure(class) => shows(class),
-        FieldClass::Array(class) => shows_class(&class.element),
-        _ => true,
+    /// Makes what stands between the time and the first scope in this packet.
+    fn make_header(&mut self, event: &Event<'_>) {
+        let stream = event.reader();
+        if self.packet == stream.packets {
+            return;
+        }
+        self.packet = stream.packets;
+        self.head = Head::NONE;
+        self.header.clone_from(&self.of_class.header);
+        let context = &self.of_class.packet_context;
+        if let (Some(form), Ok(mut cursor)) = (context, stream.packet_context_cursor()) {
+            let mut line = Line::behind(std::mem::take(&mut self.header), 0);
+            // It was read when the packet was entered.
+            let _ = form.fill(&mut line, &mut cursor, stream.slots());
+            self.header = line.finish();
+        }
     }
 }

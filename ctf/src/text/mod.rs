@@ -7,12 +7,18 @@
 //! Both append to a buffer that the caller writes out and empties when it is large enough.
 
 mod babeltrace;
-mod fields;
+mod fill;
+mod float;
+mod form;
+mod header;
+mod line;
 mod number;
+mod options;
 mod pretty;
-mod template;
+mod stamp;
 mod time;
 
-pub use babeltrace::{Babeltrace, BabeltraceOptions, Fields, Names};
+pub use babeltrace::Babeltrace;
+pub use options::{BabeltraceOptions, Fields, Names};
 pub use pretty::{Pretty, PrettyOptions};
 pub use time::{ClockFormat, Zone};

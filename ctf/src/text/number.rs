@@ -64,96 +64,40 @@ pub(crate) fn in_base(out: &mut Vec<u8>, bits: u64, class: &Integer) {
     };
 }
 
-/// Appends a number as `%g` shows it.
-pub(crate) fn general(out: &mut Vec<u8>, value: f64) {
-    if value.is_nan() {
-        let sign: &[u8] = if value.is_sign_negative() { b"-" } else { b"" };
-        out.extend_from_slice(sign);
-        return out.extend_from_slice(b"nan");
-    }
-    if value.is_infinite() {
-        return out.extend_from_slice(if value > 0.0 { b"inf" } else { b"-inf" });
-    }
-    if value.trunc() == value && value.abs() < 1e6 && (value != 0.0 || value.is_sign_positive()) {
-        return signed(out, value as i64);
-    }
-    // Six significant digits, correctly rounded: the exponent is known only then.
-    let mut scientific = [0u8; 32];
-    let mut rest = scientific.as_mut_slice();
-    let _ = write!(rest, "{value:.5e}");
-    let left = rest.len();
-    let text = &scientific[..32 - left];
-    let e = text.iter().position(|&c| c == b'e').unwrap_or(text.len());
-    let exponent: i32 = std::str::from_utf8(&text[(e + 1).min(text.len())..])
-        .ok()
-        .and_then(|t| t.parse().ok())
-        .unwrap_or(0);
-    if (-4..6).contains(&exponent) {
-        let from = out.len();
-        let _ = write!(out, "{value:.*}", (5 - exponent) as usize);
-        strip_zeros(out, from);
-    } else {
-        let from = out.len();
-        out.extend_from_slice(&text[..e]);
-        strip_zeros(out, from);
-        let sign = if exponent < 0 { '-' } else { '+' };
-        let _ = write!(out, "e{sign}{:02}", exponent.abs());
-    }
+/// Whether a byte of text is not shown as it is.
+pub(crate) const fn is_special(c: u8) -> bool {
+    matches!(c, ..0x20 | 0x7f | b'\\' | b'\'' | b'"' | b'?')
 }
 
-/// Takes the zeros at the end of a fraction away, and the point if nothing is left of it.
-fn strip_zeros(out: &mut Vec<u8>, from: usize) {
-    if !out[from..].contains(&b'.') {
-        return;
-    }
-    while out.last() == Some(&b'0') {
-        out.pop();
-    }
-    if out.last() == Some(&b'.') {
-        out.pop();
-    }
+/// The escape sequence of a special byte, and how long it is.
+pub(crate) fn escaped(c: u8) -> ([u8; 4], usize) {
+    let letter = match c {
+        b'\\' | b'\'' | b'"' | b'?' => c,
+        0 => b'0',
+        7 => b'a',
+        8 => b'b',
+        0x1b => b'e',
+        0x0c => b'f',
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0x0b => b'v',
+        c => {
+            let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+            return ([b'\\', b'x', digit(c >> 4), digit(c & 15)], 4);
+        }
+    };
+    ([b'\\', letter, 0, 0], 2)
 }
-
-/// Bytes that are not shown as they are.
-const SPECIAL: [bool; 256] = {
-    let mut special = [false; 256];
-    let mut c = 0;
-    while c < 0x20 {
-        special[c] = true;
-        c += 1;
-    }
-    special[0x7f] = true;
-    special[b'\\' as usize] = true;
-    special[b'\'' as usize] = true;
-    special[b'"' as usize] = true;
-    special[b'?' as usize] = true;
-    special
-};
 
 /// Appends text in quotes, with C's escape sequences.
 pub(crate) fn quoted(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|&c| SPECIAL[usize::from(c)]) {
+    while let Some(at) = rest.iter().position(|&c| is_special(c)) {
         out.extend_from_slice(&rest[..at]);
-        let escape = match rest[at] {
-            c @ (b'\\' | b'\'' | b'"' | b'?') => c,
-            0 => b'0',
-            7 => b'a',
-            8 => b'b',
-            0x1b => b'e',
-            0x0c => b'f',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0x0b => b'v',
-            c => {
-                let _ = write!(out, "\\x{c:02x}");
-                rest = &rest[at + 1..];
-                continue;
-            }
-        };
-        out.extend_from_slice(&[b'\\', escape]);
+        let (sequence, length) = escaped(rest[at]);
+        out.extend_from_slice(&sequence[..length]);
         rest = &rest[at + 1..];
     }
     out.extend_from_slice(rest);
@@ -168,31 +112,6 @@ mod tests {
         let mut out = Vec::new();
         f(&mut out);
         String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn floats_are_those_of_printf_g() {
-        for (value, want) in [
-            (0.0, "0"),
-            (-0.0, "-0"),
-            (1.5, "1.5"),
-            (100_000.0, "100000"),
-            (1e6, "1e+06"),
-            (999_999.5, "1e+06"),
-            (123_456.7, "123457"),
-            (0.000_1, "0.0001"),
-            (0.000_012_345_67, "1.23457e-05"),
-            (-1e300, "-1e+300"),
-            (5e-324, "4.94066e-324"),
-            (f64::MAX, "1.79769e+308"),
-            (f64::INFINITY, "inf"),
-            (f64::NEG_INFINITY, "-inf"),
-            (0.1 + 0.2, "0.3"),
-            (99_999.951, "100000"),
-        ] {
-            assert_eq!(text(|out| general(out, value)), want);
-        }
-        assert_eq!(text(|out| general(out, f64::NAN)), "nan");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Times as text: of the day, since an origin, or as the clock counts.
 
+use super::line::Line;
 use super::number::{padded, signed, unsigned};
 use crate::model::ClockClass;
 
@@ -37,6 +38,37 @@ pub(crate) struct TimeWriter {
     shown: Vec<u8>,
 }
 
+/// What is to be known of a line's head to put the fractions into it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    second_ns: i64,
+    time_at: usize,
+    delta_at: usize,
+}
+
+impl Head {
+    /// The head of no line.
+    pub(super) const NONE: Head = Head {
+        second_ns: i64::MIN,
+        time_at: 0,
+        delta_at: 0,
+    };
+
+    /// The fraction of a time that is in the same second.
+    #[inline(always)]
+    pub(super) fn fraction(&self, ns: i64) -> Option<u32> {
+        let fraction = ns.wrapping_sub(self.second_ns) as u64;
+        (fraction < NS_PER_S as u64).then_some(fraction as u32)
+    }
+
+    /// Puts the fractions of time and delta into the head that begins at `from`.
+    #[inline(always)]
+    pub(super) fn put(&self, line: &mut Line, from: usize, fraction: u32, delta: u32) {
+        line.nine_digits(from + self.time_at, fraction);
+        line.nine_digits(from + self.delta_at, delta);
+    }
+}
+
 impl TimeWriter {
     pub(crate) fn new(format: ClockFormat, zone: Zone) -> Self {
         TimeWriter {
@@ -62,37 +94,27 @@ impl TimeWriter {
         padded::<9>(out, (ns % NS_PER_S) as u64);
     }
 
-    /// Appends `[time] (+delta) `, as every line of babeltrace begins.
-    #[inline]
-    pub(crate) fn line_begin(&mut self, out: &mut Vec<u8>, ns: i64, delta: Option<u64>) {
-        if ns < 0 {
-            out.push(b'[');
-            self.write(out, ns);
-        } else {
-            let second = ns / NS_PER_S;
-            if second != self.second {
-                self.show_second(second);
-            }
-            // One piece: the second, the fraction behind it.
-            let length = self.shown.len();
-            let mut piece = [b'['; 40];
-            piece[1..=length].copy_from_slice(&self.shown);
-            nine(&mut piece[length + 1..length + 10], (ns % NS_PER_S) as u32);
-            out.extend_from_slice(&piece[..length + 10]);
+    /// Makes the head of all lines of the second that `ns` is in: `[08:40:03.000000000] (+0.000000000) `. Says when the
+    /// second begins, and where the fractions are.
+    pub(super) fn head(&mut self, out: &mut Vec<u8>, ns: i64) -> Head {
+        let second = ns.div_euclid(NS_PER_S);
+        if second != self.second {
+            self.show_second(second);
         }
-        let Some(delta) = delta else {
-            return out.extend_from_slice(b"] (+?.?????????) ");
-        };
-        if delta < NS_PER_S as u64 {
-            let mut piece = *b"] (+0.000000000) ";
-            nine(&mut piece[6..15], delta as u32);
-            return out.extend_from_slice(&piece);
-        }
-        out.extend_from_slice(b"] (+");
-        unsigned(out, delta / NS_PER_S as u64);
-        out.push(b'.');
-        padded::<9>(out, delta % NS_PER_S as u64);
+        const FRACTION: &[u8; 9] = b"000000000";
+        out.push(b'[');
+        out.extend_from_slice(&self.shown);
+        let time_at = out.len();
+        out.extend_from_slice(FRACTION);
+        out.extend_from_slice(b"] (+0.");
+        let delta_at = out.len();
+        out.extend_from_slice(FRACTION);
         out.extend_from_slice(b") ");
+        Head {
+            second_ns: second * NS_PER_S,
+            time_at,
+            delta_at,
+        }
     }
 
     #[cold]
@@ -121,24 +143,6 @@ impl TimeWriter {
         out.push(b':');
         padded::<2>(out, of_day % 60);
         out.push(b'.');
-    }
-}
-
-/// Writes nine digits.
-#[inline(always)]
-fn nine(place: &mut [u8], value: u32) {
-    let Ok(place) = <&mut [u8; 9]>::try_from(place) else {
-        return;
-    };
-    let (high, low) = (value / 10_000, value % 10_000);
-    let (first, middle) = (high / 10_000, high % 10_000);
-    place[0] = b'0' + first as u8;
-    for (from, four) in [(1, middle), (5, low)] {
-        let (a, b) = (four / 100, four % 100);
-        place[from] = b'0' + (a / 10) as u8;
-        place[from + 1] = b'0' + (a % 10) as u8;
-        place[from + 2] = b'0' + (b / 10) as u8;
-        place[from + 3] = b'0' + (b % 10) as u8;
     }
 }
 
@@ -176,7 +180,8 @@ fn civil(days: i64) -> (i64, u64, u64) {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BabeltraceTiming {
     offset_ns: i64,
-    frequency: u64,
+    /// `None` for a clock that counts nanoseconds.
+    frequency: Option<f64>,
 }
 
 impl BabeltraceTiming {
@@ -188,7 +193,7 @@ impl BabeltraceTiming {
         let cycles = clock.offset_cycles.rem_euclid(frequency) as u64;
         let timing = BabeltraceTiming {
             offset_ns: seconds.checked_mul(NS_PER_S)?,
-            frequency: clock.frequency,
+            frequency: (clock.frequency != NS_PER_S as u64).then_some(clock.frequency as f64),
         };
         let offset_ns = timing.ns(cycles)?;
         Some(BabeltraceTiming {
@@ -197,14 +202,23 @@ impl BabeltraceTiming {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ns(self, cycles: u64) -> Option<i64> {
-        let ns = match self.frequency {
-            1_000_000_000 => cycles,
-            frequency => ((1e9 * cycles as f64) / frequency as f64) as u64,
+        let ns = match (self.frequency, i64::try_from(cycles)) {
+            (None, cycles) => cycles.ok()?,
+            // Signed numbers become floating point ones by one instruction, unsigned ones by ten.
+            (Some(frequency), Ok(cycles)) => fitting((1e9 * cycles as f64) / frequency)?,
+            (Some(frequency), Err(_)) => fitting((1e9 * cycles as f64) / frequency)?,
         };
-        self.offset_ns.checked_add(i64::try_from(ns).ok()?)
+        self.offset_ns.checked_add(ns)
     }
+}
+
+/// A number that is not negative as an integer; `None` if it does not fit.
+#[inline(always)]
+fn fitting(ns: f64) -> Option<i64> {
+    const LIMIT: f64 = (1u64 << 63) as f64;
+    (ns < LIMIT).then_some(ns as i64)
 }
 
 #[cfg(test)]
