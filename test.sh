@@ -6,11 +6,11 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# Program and Debian package: the judge of the traces, the debugger that steps through a `trace!`, and what the packages
+# Program and Debian package: the judge of the traces, what sets limits of programs, and what the packages
 # below need.
 missing=()
 command -v babeltrace2 >/dev/null || missing+=(babeltrace2)
-command -v gdb >/dev/null || missing+=(gdb)
+command -v prlimit >/dev/null || missing+=(util-linux)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 if ((${#missing[@]})); then
     echo "installing ${missing[*]}" >&2
