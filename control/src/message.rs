@@ -377,6 +377,25 @@ pub(crate) mod tests {
         assert_eq!(trim, [1, 0, 0, 0, 4]);
     }
 
+    /// A fuzzer that begins with yesterday's protocol gets no further than its number.
+    #[test]
+    fn the_seeds_of_the_fuzzer_are_conversations() {
+        let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/messages");
+        let mut messages = 0;
+        for seed in std::fs::read_dir(seeds).unwrap() {
+            let path = seed.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            // The first byte is for the fuzz target: how many bytes arrive at once.
+            let of_application = decode_all::<ToConsumer>(&bytes[1..]).map(|m| m.len());
+            let of_consumer = decode_all::<ToApplication>(&bytes[1..]).map(|m| m.len());
+            let Ok(understood) = of_application.or(of_consumer) else {
+                panic!("{} is no conversation", path.display());
+            };
+            messages += understood;
+        }
+        assert!(messages >= 9, "{messages} messages");
+    }
+
     #[test]
     fn messages_arrive_whole_however_they_are_cut() {
         let messages = [ToConsumer::Hello(hello()), ToConsumer::Stopped];
