@@ -1,12 +1,14 @@
 //! Peers that are none: a daemon refuses them, says why, and goes on serving others; an application runs on.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
 use laneway_tests::{Place, run};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 /// A hello of another version of the protocol.
 fn other_version() -> Vec<u8> {
@@ -84,6 +86,103 @@ fn peers_that_speak_something_else_are_refused_and_others_served() {
     let times: u64 = summary.refused.iter().map(|r| r.times).sum();
     assert_eq!(times, 8, "{summary:#?}");
     assert!(output.stderr.contains("version 99"), "{}", output.stderr);
+}
+
+/// Sends the hello with these descriptors; gives the answer.
+#[track_caller]
+fn answer_to_hello_with(place: &Place, descriptors: &[OwnedFd]) -> String {
+    let mut stream = UnixStream::connect(place.socket()).expect("it listens");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .expect("a time");
+    let numbers: Vec<_> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let bytes = size_of_val(&numbers[..]) as u32;
+    let mut part = libc::iovec {
+        iov_base: HELLO.as_ptr().cast_mut().cast(),
+        iov_len: HELLO.len(),
+    };
+    // Aligned, and room for any number of descriptors that is sent here.
+    let mut control = [0_u64; 64];
+    // SAFETY: a message of one part that is read only, and a control buffer that is large enough for its one header and the
+    // numbers behind it; valid when zeroed.
+    let sent = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(bytes) as usize;
+        let header = libc::CMSG_FIRSTHDR(&message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(bytes) as usize;
+        let place = libc::CMSG_DATA(header).cast();
+        std::ptr::copy_nonoverlapping(numbers.as_ptr(), place, numbers.len());
+        libc::sendmsg(stream.as_raw_fd(), &message, libc::MSG_NOSIGNAL)
+    };
+    assert_eq!(sent, HELLO.len() as isize, "it is sent");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Memory with these bytes in it, that can or cannot change any more.
+fn memory(bytes: &[u8], sealed: bool) -> OwnedFd {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let mut file = File::from(memfd_create("rubbish", flags).expect("a memory file"));
+    file.write_all(bytes).expect("it takes some bytes");
+    if sealed {
+        let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+        fcntl_add_seals(&file, seals).expect("it can be sealed");
+    }
+    file.into()
+}
+
+#[test]
+fn peers_that_send_descriptors_of_anything_else_are_refused_and_others_served() {
+    let place = Place::new();
+    let daemon = place.daemon("trace", &[]);
+    let file = |path: &str| OwnedFd::from(File::open(path).expect("it is there"));
+    let pipe = || rustix::pipe::pipe().expect("a pipe").0;
+    let rubbish: Vec<u8> = (0..100_000_u32).map(|i| (i * 7919) as u8).collect();
+    let cases: Vec<(&str, Vec<OwnedFd>)> = vec![
+        ("one descriptor", vec![file("/dev/null")]),
+        ("three", vec![file("/dev/null"), file("/dev/null"), pipe()]),
+        ("twenty", (0..20).map(|_| file("/dev/null")).collect()),
+        ("nothing", vec![file("/dev/null"), file("/dev/null")]),
+        (
+            "zeros without end",
+            vec![file("/dev/zero"), file("/dev/zero")],
+        ),
+        ("directories", vec![file("/"), file("/tmp")]),
+        ("pipes that nobody writes to", vec![pipe(), pipe()]),
+        (
+            "memory that can change",
+            vec![memory(&rubbish, false), memory(&rubbish, false)],
+        ),
+        (
+            "memory without a byte",
+            vec![memory(b"", true), memory(b"", true)],
+        ),
+        (
+            "memory with rubbish",
+            vec![memory(&rubbish, true), memory(&rubbish, true)],
+        ),
+    ];
+    let number = cases.len() as u64;
+    for (what, descriptors) in cases {
+        let began = Instant::now();
+        let answer = answer_to_hello_with(&place, &descriptors);
+        assert!(!answer.is_empty(), "{what}: no reason is told");
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "{what}: it takes long"
+        );
+        let _ = run(place.application("bad_ends").arg("once")).succeeded();
+    }
+    let (_, summary) = daemon.finish();
+    assert_eq!(summary.total.recorded, number, "{summary:#?}");
+    let times: u64 = summary.refused.iter().map(|r| r.times).sum();
+    assert_eq!(times, number, "{summary:#?}");
 }
 
 #[test]
