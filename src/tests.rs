@@ -2,6 +2,7 @@
 //!
 //! Invariant: a test reads records by the description of their event alone, as a consumer does.
 
+mod agent;
 mod events;
 mod fields;
 mod places;
