@@ -1,12 +1,12 @@
 //! Events for people: one short line each.
 //!
 //! ```text
-//!  08:40:03.025798749 +450ns   1 30653 shop:order  id=1 who="alice é" items=[7] st=PAID
+//!  08:40:03.025798749 +450ns   1 30653 shop:order id=1 who="alice é" items=[7] st=PAID
 //! ```
 
 use super::number::{integer, quoted, signed, unsigned};
 use super::time::{ClockFormat, TimeWriter, Zone};
-use crate::model::{Base, BitArray, Integer, Scope};
+use crate::model::{Base, BitArray, EnvValue, Integer, Scope};
 use crate::read::{Event, Visitor};
 
 /// How to print.
@@ -16,6 +16,8 @@ pub struct PrettyOptions {
     pub clock: ClockFormat,
     /// Where times of the day are those of.
     pub zone: Zone,
+    /// Which process an event is of: for traces of several.
+    pub process: bool,
     /// Colours, as on a terminal.
     pub color: bool,
 }
@@ -26,10 +28,15 @@ pub struct Pretty {
     time: TimeWriter,
     last_ns: Option<i64>,
     thread: FindThread,
+    /// The most that a process took.
+    process_width: usize,
 }
 
 /// The most elements of an array, and bytes of a blob, that are shown.
 const MOST: u64 = 16;
+
+/// What of an event's context has a column of its own: thread and CPU always, the process if that is shown.
+const SHOWN: [&str; 6] = ["vtid", "tid", "cpu_id", "vpid", "pid", "procname"];
 
 const DIM: &[u8] = b"\x1b[2m";
 const NAME: &[u8] = b"\x1b[1;35m";
@@ -45,6 +52,7 @@ impl Pretty {
             options,
             last_ns: None,
             thread: FindThread::default(),
+            process_width: 0,
         }
     }
 
@@ -81,6 +89,9 @@ impl Pretty {
             out.push(b' ');
             column(out, 7, |out| signed(out, thread));
         }
+        if self.options.process {
+            self.process(out, event);
+        }
         out.push(b' ');
         paint(out, NAME);
         let name = match event.name() {
@@ -93,13 +104,43 @@ impl Pretty {
             out,
             color,
             depth: Vec::new(),
-            hidden: None,
+            hidden: &[],
         };
         for scope in [Scope::EventContext, Scope::OwnContext, Scope::Payload] {
-            printer.hidden = (scope == Scope::EventContext).then_some(&["vtid", "tid"]);
+            printer.hidden = match scope {
+                Scope::EventContext if self.options.process => &SHOWN[..],
+                Scope::EventContext => &SHOWN[..3],
+                _ => &[],
+            };
             event.visit(scope, &mut printer);
         }
         out.push(b'\n');
+    }
+}
+
+impl Pretty {
+    /// Appends the process: ` shop(4711)`, aligned with those before.
+    fn process(&mut self, out: &mut Vec<u8>, event: &Event<'_>) {
+        let from = out.len();
+        out.push(b' ');
+        let trace = event.stream().trace_class();
+        match (&self.thread.name, trace.env("procname")) {
+            (Some(name), _) => out.extend_from_slice(name),
+            (None, Some(EnvValue::Text(name))) => out.extend_from_slice(name.as_bytes()),
+            _ => {}
+        }
+        let process = match trace.env("vpid") {
+            Some(EnvValue::Integer(id)) => self.thread.process.or(Some(*id)),
+            _ => self.thread.process,
+        };
+        if let Some(process) = process {
+            out.push(b'(');
+            signed(out, process);
+            out.push(b')');
+        }
+        let width = out.len() - from;
+        self.process_width = self.process_width.max(width);
+        out.resize(from + self.process_width, b' ');
     }
 }
 
@@ -129,11 +170,13 @@ fn delta_text(out: &mut Vec<u8>, delta: Option<i64>) {
     out.extend_from_slice(unit);
 }
 
-/// Finds the CPU and thread of an event.
+/// Finds the CPU, thread and process of an event.
 #[derive(Default)]
 struct FindThread {
     cpu: Option<u64>,
     thread: Option<i64>,
+    process: Option<i64>,
+    name: Option<Vec<u8>>,
     member: Member,
     depth: u32,
 }
@@ -142,6 +185,8 @@ struct FindThread {
 enum Member {
     Cpu,
     Thread,
+    Process,
+    Name,
     #[default]
     Other,
 }
@@ -173,6 +218,8 @@ impl Visitor for FindThread {
         self.member = match name {
             "cpu_id" if self.depth == 1 => Member::Cpu,
             "vtid" | "tid" if self.depth == 1 => Member::Thread,
+            "vpid" | "pid" if self.depth == 1 => Member::Process,
+            "procname" if self.depth == 1 => Member::Name,
             _ => Member::Other,
         };
     }
@@ -181,13 +228,18 @@ impl Visitor for FindThread {
         match self.member {
             Member::Cpu => self.cpu = Some(value),
             Member::Thread => self.thread = Some(value as i64),
-            Member::Other => {}
+            Member::Process => self.process = Some(value as i64),
+            Member::Name | Member::Other => {}
         }
     }
 
-    fn signed(&mut self, value: i64, _: &Integer) {
-        if let Member::Thread = self.member {
-            self.thread = Some(value);
+    fn signed(&mut self, value: i64, class: &Integer) {
+        self.unsigned(value as u64, class);
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        if let Member::Name = self.member {
+            self.name = Some(text.to_owned());
         }
     }
 }
@@ -198,14 +250,20 @@ struct Short<'a> {
     color: bool,
     depth: Vec<Open>,
     /// Members of the scope that are shown elsewhere.
-    hidden: Option<&'static [&'static str; 2]>,
+    hidden: &'static [&'static str],
 }
 
 /// What is open, and where its last part begins.
 enum Open {
-    Scope { mark: usize, hide: bool },
+    Scope {
+        mark: usize,
+        hide: bool,
+    },
     Structure,
-    Array { length: u64, mark: usize },
+    Array {
+        length: u64,
+        mark: usize,
+    },
     /// Whether it is one of several.
     Option(bool),
 }
@@ -268,7 +326,7 @@ impl Visitor for Short<'_> {
         match self.depth.last_mut() {
             Some(Open::Scope { mark, hide }) => {
                 *mark = self.out.len();
-                *hide = helper || self.hidden.is_some_and(|hidden| hidden.contains(&name));
+                *hide = helper || self.hidden.contains(&name);
                 self.out.push(b' ');
             }
             _ if index > 0 => self.out.push(b' '),
