@@ -46,6 +46,7 @@ Exit codes:
   0    success; `record`: the program's own code, or 128 + the signal that ended it
   1    `laneway` could not do what was asked; `record`: 125
   2    the command line is wrong
+  3    `view`, `stats`, `export`: parts of the trace are damaged
   126  `record`: the program is not executable
   127  `record`: the program was not found
 

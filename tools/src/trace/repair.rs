@@ -21,8 +21,11 @@ Examples:
   laneway repair --dry-run trace/
   laneway repair trace/
 
-Exit codes: 0 the trace is whole, or was made so; 1 it could not be repaired; 2 wrong command line;
-3 --dry-run: it needs repair";
+Exit codes:
+  0  the trace is whole, or was made so
+  1  it could not be repaired
+  2  the command line is wrong
+  3  --dry-run: it needs repair";
 
 /// Make a trace that was cut short a valid one
 #[derive(Debug, clap::Args)]

@@ -21,7 +21,7 @@ pub(crate) const PACKETS: u64 = 4;
 pub(crate) const PER_PACKET: u64 = 25;
 pub(crate) const EVENTS: u64 = PACKETS * PER_PACKET;
 
-/// A trace to make: event `n` is at `n` milliseconds, and in thread 100 or 101.
+/// A trace to make: event `n` is at `n` milliseconds.
 pub(crate) struct Made {
     pub(crate) pid: i64,
     pub(crate) packets: u64,
@@ -29,6 +29,8 @@ pub(crate) struct Made {
     pub(crate) later_ns: i128,
     /// Whether events say which thread they are of.
     pub(crate) thread_ids: bool,
+    /// How many threads take turns, from 100 on.
+    pub(crate) threads: u64,
     pub(crate) classes: Vec<EventClass>,
     /// The class of event `n`, and the bytes of its fields.
     pub(crate) event: fn(u64) -> (u64, Vec<u8>),
@@ -56,6 +58,7 @@ impl Default for Made {
             packets: PACKETS,
             later_ns: 0,
             thread_ids: true,
+            threads: 2,
             classes: vec![
                 EventClass::new(0, "shop:order", order).with_log_level(6),
                 EventClass::new(1, "shop:tick", tick).with_log_level(13),
@@ -116,7 +119,7 @@ impl Made {
         let (id, fields) = (self.event)(n);
         let mut bytes = vec![0; 8];
         if self.thread_ids {
-            bytes.extend((100 + n as i32 % 2).to_le_bytes());
+            bytes.extend((100 + (n % self.threads) as i32).to_le_bytes());
         }
         bytes.extend(fields);
         let padding = 8 - bytes.len() % 8;

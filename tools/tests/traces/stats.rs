@@ -1,8 +1,9 @@
 //! What `laneway stats` counts.
 
 use serde_json::Value;
+use tempfile::TempDir;
 
-use crate::made::{EVENTS, PACKETS, trace};
+use crate::made::{EVENTS, Made, PACKETS, trace};
 use crate::run::text;
 
 #[test]
@@ -22,4 +23,24 @@ fn stats_count_by_event_thread_and_stream() {
         table.starts_with("20 events, 2026-11-20T08:40:00.004"),
         "{table}"
     );
+}
+
+#[test]
+fn long_tables_are_cut_unless_all_of_them_is_asked_for() {
+    let dir = TempDir::new().unwrap();
+    let made = Made {
+        threads: 50,
+        ..Made::default()
+    };
+    made.write(&dir.path().join("t"));
+    let rows = |args: &[&str]| {
+        let table = text(&dir, &[&["stats", "t"], args].concat());
+        let threads = table.lines().skip_while(|line| !line.starts_with("THREAD"));
+        let rows = threads.skip(1).take_while(|line| !line.is_empty());
+        rows.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let cut = rows(&[]);
+    assert_eq!(cut.len(), 21, "{cut:?}");
+    assert_eq!(cut[20], "… and 30 more: --all");
+    assert_eq!(rows(&["--all"]).len(), 50);
 }

@@ -20,7 +20,8 @@ fn on_terminal(dir: &TempDir, command: &str, colors: bool) -> (String, Option<i3
         .current_dir(dir.path())
         .env("TERM", "xterm")
         .env("TZ", "UTC")
-        .env("PAGER", "sed s/^/paged:/")
+        // What Ctrl-C does to the command must not take the text from the pager.
+        .env("PAGER", "kill -INT $PPID; sleep 0.2; sed s/^/paged:/")
         .env_remove("LANEWAY_PAGER")
         .stdin(Stdio::null())
         .output()

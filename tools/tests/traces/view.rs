@@ -3,8 +3,9 @@
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
-use crate::made::{EVENTS, trace};
+use crate::made::{EVENTS, Made, trace};
 use crate::run::{laneway, text};
 
 #[test]
@@ -111,5 +112,25 @@ fn view_ends_quietly_when_nobody_reads_on() {
     assert!(
         !stderr.contains("Broken pipe") && !stderr.contains("panicked"),
         "{stderr}"
+    );
+}
+
+#[test]
+fn short_lines_say_which_of_several_processes_it_was() {
+    let dir = TempDir::new().unwrap();
+    for pid in [99, 4711] {
+        let made = Made {
+            pid,
+            later_ns: i128::from(pid),
+            ..Made::default()
+        };
+        made.write(&dir.path().join(format!("session/{pid}")));
+    }
+    let view = ["view", "--format", "pretty", "-e", "shop:tick", "-n", "2"];
+    let lines = text(&dir, &[&view[..], &["session"]].concat());
+    assert_eq!(
+        lines,
+        "08:40:00.004000099            3     100 shop(99) shop:tick id=4\n\
+         08:40:00.004004711  +4612ns   3     100 shop(4711) shop:tick id=4\n"
     );
 }

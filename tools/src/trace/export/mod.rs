@@ -36,9 +36,14 @@ Examples:
   laneway export trace/ --to perfetto -o trace.pftrace
   laneway export trace/ --to ctf-1.8 -o slice/ --since +1s --until +2s
   laneway export trace/ --to csv -e 'shop:order' > orders.csv
-  laneway export trace/ --to parquet -o tables/      # then, in duckdb: FROM 'tables/shop.order.parquet'
+  laneway export trace/ other/ --to ctf-2 -o both/ -w 'id < 100'
+  laneway export trace/ --to parquet -o tables/
 
-Exit codes: 0 success, 1 nothing could be exported, 2 wrong command line, 3 parts of the trace are damaged";
+Exit codes:
+  0  success
+  1  nothing could be exported
+  2  the command line is wrong
+  3  parts of the trace are damaged: what could be read was exported";
 
 /// Convert traces into another format
 #[derive(Debug, clap::Args)]
@@ -51,11 +56,12 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_name = "FORMAT")]
     to: To,
 
-    /// Where to: a file, or for CTF a directory, that does not exist yet; standard output if not given
+    /// Where to: a file, or a directory for ctf-1.8, ctf-2 and parquet, that does not exist yet [default: standard
+    /// output]
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
 
-    /// Along what perfetto shows the events; both: thread,cpu
+    /// Along what Perfetto shows the events; `thread,cpu` for both
     #[arg(
         long,
         value_enum,

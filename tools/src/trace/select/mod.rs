@@ -25,12 +25,14 @@ pub(crate) struct SelectArgs {
     #[arg(value_name = "DIR", required = true)]
     pub(crate) paths: Vec<PathBuf>,
 
-    /// Only events whose name matches, with * and ?; may be repeated
+    /// Only events whose name matches, with * and ?; may be given several times
     #[arg(short, long, value_name = "GLOB", help_heading = "Selection")]
     event: Vec<String>,
 
-    /// Only events of this time or later: 08:40:03.5, "2026-11-20 08:40", 1795164003.5 (seconds since 1970), +2s
-    /// (from the begin), -2s (from the end)
+    /// Only events of this time or later: 08:40:03.5, +2s (from the begin), -2s (from the end)
+    ///
+    /// Also "2026-11-20 08:40", with a zone as 2026-11-20T08:40:03Z, and 1795164003.5, seconds since 1970. Units are ns,
+    /// us, ms, s, m and h.
     #[arg(
         long,
         value_name = "TIME",
@@ -61,6 +63,10 @@ pub(crate) struct SelectArgs {
     cpu: Option<u64>,
 
     /// Only events for which this is true, such as 'total > 10 && who == "al*"'
+    ///
+    /// Fields by their names, those in structures as `a.b`. Integers, also as 0xff, floats, and "texts", which match with
+    /// `*` and `?`. An array stands for its length, an enumeration for its label or its number. Operators as in C: `&& || !`
+    /// `== != < <= > >= + - * / %` and parentheses. A comparison with a field that the event does not have is false.
     #[arg(
         short = 'w',
         long = "where",

@@ -11,6 +11,7 @@ use std::io::{self, IsTerminal};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use laneway_ctf::read::Trace;
 use laneway_ctf::text::{
     Babeltrace, BabeltraceOptions, ClockFormat, Fields, Names, Pretty, PrettyOptions, Zone,
 };
@@ -30,7 +31,11 @@ Examples:
   laneway view trace/ --json | jq .fields.total
   laneway view trace/ --follow
 
-Exit codes: 0 success, 1 nothing could be read, 2 wrong command line, 3 parts of the trace are damaged";
+Exit codes:
+  0  success
+  1  nothing could be read
+  2  the command line is wrong
+  3  parts of the trace are damaged: what could be read was printed";
 
 /// Print the events of traces, in the order of time
 #[derive(Debug, clap::Args)]
@@ -142,12 +147,13 @@ impl Args {
         }
     }
 
-    fn printer(&self, color: bool) -> Printer {
+    fn printer(&self, traces: &[Trace], color: bool) -> Printer {
         match self.format() {
             Format::Json => Printer::Json,
             Format::Pretty => Printer::Pretty(Box::new(Pretty::new(PrettyOptions {
                 clock: self.clock(),
                 zone: self.zone(),
+                process: are_of_several(traces),
                 color,
             }))),
             Format::Babeltrace => Printer::Babeltrace(Box::new(self.babeltrace(color))),
@@ -187,6 +193,19 @@ impl Args {
     }
 }
 
+/// Whether the events of the traces may be of more than one process.
+fn are_of_several(traces: &[Trace]) -> bool {
+    let in_context = |trace: &Trace| {
+        let streams = trace.class().streams.iter();
+        let mut contexts = streams.flat_map(|s| [&s.packet_context, &s.event_context]);
+        contexts.any(|context| {
+            let context = context.as_ref();
+            context.is_some_and(|c| c.get("vpid").is_some() || c.get("procname").is_some())
+        })
+    };
+    traces.len() > 1 || traces.iter().any(in_context)
+}
+
 /// The distance of the local time zone from UTC at a second since 1970, in seconds.
 fn local_offset(second: i64) -> i32 {
     let at = Timestamp::from_second(second).unwrap_or_default();
@@ -206,7 +225,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
         && args.format() == Format::Pretty;
     let color = Paint::for_stdout().is_on();
     let mut viewer = Viewer {
-        printer: args.printer(color),
+        printer: args.printer(&traces, color),
         losses: args.babeltrace(Paint::for_stderr().is_on()),
         output: Output::new(paged),
         progress: match is_file(io::stdout()) && !args.follow {

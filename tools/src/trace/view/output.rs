@@ -2,6 +2,10 @@
 
 use std::io::{self, Write};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::SIGINT;
 
 /// Bytes to collect before they are written out.
 pub(super) const CHUNK: usize = 64 << 10;
@@ -54,9 +58,11 @@ fn start_pager() -> Option<Child> {
     };
     let mut command = Command::new("sh");
     command.arg("-c").arg(words).stdin(Stdio::piped());
-    // What git does: quit if it fits the screen, let colours through, leave the screen as it is.
+    // Quit if it fits the screen, let colours through, one line for each event, leave the screen as it is.
     if std::env::var_os("LESS").is_none() {
-        command.env("LESS", "FRX");
+        command.env("LESS", "FRSX");
     }
+    // Ctrl-C is for the pager, which stops what it does: it would be left alone with the terminal if it ended us.
+    let _ = signal_hook::flag::register(SIGINT, Arc::new(AtomicBool::new(false)));
     command.spawn().ok()
 }

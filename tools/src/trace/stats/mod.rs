@@ -6,6 +6,8 @@
 //! ```
 //! Rates are over the time from the first event to the last. Gaps are between events that follow each other in a stream.
 
+mod table;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -16,8 +18,8 @@ use serde::Serialize;
 
 use super::json::rfc3339;
 use super::select::{Origin, SelectArgs};
+use crate::output::Paint;
 use crate::progress::Progress;
-use crate::units::{bytes, count};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,7 +27,11 @@ Examples:
   laneway stats trace/ -e 'shop:*' --since +1s
   laneway stats trace/ --json | jq '.events[0]'
 
-Exit codes: 0 success, 1 nothing could be read, 2 wrong command line, 3 parts of the trace are damaged";
+Exit codes:
+  0  success
+  1  nothing could be read
+  2  the command line is wrong
+  3  parts of the trace are damaged: what could be read was counted";
 
 /// Count the events of traces by kind, process, thread, CPU and stream
 #[derive(Debug, clap::Args)]
@@ -37,6 +43,10 @@ pub(crate) struct Args {
     /// Everything as one JSON object
     #[arg(long)]
     json: bool,
+
+    /// All rows of every table, and not only the first
+    #[arg(short, long)]
+    all: bool,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -46,6 +56,9 @@ struct Stats {
     /// Counters that began above zero: how much was lost before is not known.
     lost_unknown: u64,
     lost_packets: u64,
+    /// When the first event was.
+    #[serde(skip)]
+    begin_ns: Option<i64>,
     begin: Option<String>,
     end: Option<String>,
     duration_ns: Option<i64>,
@@ -97,7 +110,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     let stats = gather(args)?;
     let text = match args.json {
         true => serde_json::to_string_pretty(&stats)? + "\n",
-        false => table(&stats),
+        false => table::table(&stats, &TimeZone::system(), Paint::for_stdout(), args.all),
     };
     io::stdout()
         .write_all(text.as_bytes())
@@ -175,6 +188,7 @@ fn gather(args: &Args) -> anyhow::Result<Stats> {
         }
     }
     let total = stats.events_total.max(1) as f64;
+    stats.begin_ns = first;
     stats.begin = first.map(rfc3339);
     stats.end = last.map(rfc3339);
     stats.duration_ns = first.zip(last).map(|(first, last)| last - first);
@@ -252,110 +266,4 @@ fn shares(origins: &Origins, total: f64, id: impl Fn(&Key, Option<&str>) -> Stri
         .collect();
     shares.sort_by_key(|share| std::cmp::Reverse(share.count));
     shares
-}
-
-fn table(stats: &Stats) -> String {
-    let mut out = String::new();
-    let span = match (&stats.begin, &stats.end, stats.duration_ns) {
-        (Some(begin), Some(end), Some(ns)) => format!("{begin} to {end}, {:.6} s", ns as f64 / 1e9),
-        _ => "no times".to_owned(),
-    };
-    out += &format!("{} events, {span}\n", count(stats.events_total));
-    out += &format!(
-        "{} events lost, {} packets lost\n",
-        count(stats.lost_events),
-        count(stats.lost_packets)
-    );
-    if stats.lost_unknown > 0 {
-        out += "an unknown number of events was lost before the trace begins\n";
-    }
-    let percent = |share: f64| format!("{:.1} %", share * 100.0);
-    let rows: Vec<_> = stats
-        .events
-        .iter()
-        .map(|e| {
-            let rate = e.rate.map_or("-".to_owned(), |rate| count(rate as u64));
-            vec![
-                e.name.clone(),
-                count(e.count),
-                percent(e.share),
-                rate,
-                bytes(e.bytes),
-            ]
-        })
-        .collect();
-    aligned(
-        &mut out,
-        &["EVENT", "COUNT", "SHARE", "PER SECOND", "BYTES"],
-        &rows,
-    );
-    for (title, shares) in [
-        ("PROCESS", &stats.processes),
-        ("THREAD", &stats.threads),
-        ("CPU", &stats.cpus),
-    ] {
-        let rows: Vec<_> = shares
-            .iter()
-            .map(|s| vec![s.id.clone(), count(s.count), percent(s.share)])
-            .collect();
-        aligned(&mut out, &[title, "COUNT", "SHARE"], &rows);
-    }
-    let rows: Vec<_> = stats
-        .streams
-        .iter()
-        .map(|s| {
-            let gap = s
-                .longest_gap_ns
-                .map_or("-".to_owned(), |ns| format!("{:.6} s", ns as f64 / 1e9));
-            let fill = s.fill.map_or("-".to_owned(), percent);
-            vec![
-                s.file.clone(),
-                count(s.events),
-                count(s.lost),
-                bytes(s.bytes),
-                count(s.packets),
-                fill,
-                gap,
-            ]
-        })
-        .collect();
-    aligned(
-        &mut out,
-        &[
-            "STREAM",
-            "COUNT",
-            "LOST",
-            "BYTES",
-            "PACKETS",
-            "FILL",
-            "LONGEST GAP",
-        ],
-        &rows,
-    );
-    out
-}
-
-/// A table: the first column to the left, the others to the right.
-fn aligned(out: &mut String, header: &[&str], rows: &[Vec<String>]) {
-    let width = |i: usize| {
-        let cells = rows.iter().map(|row| row[i].chars().count());
-        cells.chain([header[i].len()]).max().unwrap_or(0)
-    };
-    let widths: Vec<_> = (0..header.len()).map(width).collect();
-    out.push('\n');
-    let mut line = |cells: Vec<&str>| {
-        let mut text = String::new();
-        for (i, (cell, width)) in cells.iter().zip(&widths).enumerate() {
-            text += &match i {
-                0 => format!("{cell:<width$}"),
-                _ => format!("  {cell:>width$}"),
-            };
-        }
-        out.push_str(text.trim_end());
-        out.push('\n');
-    };
-    line(header.to_vec());
-    for row in rows {
-        line(row.iter().map(String::as_str).collect());
-    }
 }
