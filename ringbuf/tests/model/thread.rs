@@ -1,40 +1,69 @@
 //! A thread that emits events: `Channel::record`, one visible load or store at a time.
+//!
+//! The reserve is that of the lane: `switch.rs` or `atomic_lane.rs`. What follows is common:
+//! publish, count on the lane's CPU, count from elsewhere (`src/reserve.rs`).
 
-use super::state::{Bug, Fate, LANE_CPU, SUB, SUBS, Setup, State, Word, lap, start};
+use super::bugs::Bug;
+use super::setup::{Lane, Setup};
+use super::state::{LANE_CPU, PADDING, State, Word};
+use super::{atomic_lane, switch};
 
-/// Where a thread is. In a sequence, a step's number says how many were made; number 1 of
-/// a switch is about to check the CPU and the position, which begins the sequence.
+/// Where a thread is. In a sequence, a step's number says how many stores were made; 0 is about
+/// to check the CPU and what it compares, which begins the sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) enum At {
     #[default]
     Idle,
-    /// `Window::reserve`: position read and checked.
-    Reserve1,
-    /// Header written (position moved, with the bug).
-    Reserve2,
+    /// `Window::reserve`: header written (position moved, with the bug).
+    Reserve,
     /// `reserve_slow`: nothing read yet.
     Slow,
-    /// `place`: header.
-    Place1,
-    Place2,
+    /// `place`: header, position.
+    Place(u8),
     /// `close`: content, padding header, position.
-    Close1,
-    Close2,
-    Close3,
-    /// `open`: local, remote, content, header, position.
-    Open1,
-    Open2,
-    Open3,
-    Open4,
-    Open5,
+    Close(u8),
     /// `close_full`: content.
-    CloseFull1,
+    CloseFull(u8),
+    /// `open`: the place is free but for its pin.
+    OpenPin,
+    /// `count_overwritten`: records looked at, or, with the bug, whose count holds.
+    OpenCount(u8),
+    /// `open`: sum, counted, local, remote and content, header, position.
+    Open(u8, Option<Sum>),
+    /// `pass_over`: position; `held` is the lap that was in the place.
+    PassOver {
+        by: u8,
+        held: u8,
+    },
+
+    /// `step_atomic` on a boundary: about to look at the place.
+    Boundary,
+    /// `prepare`: free but for its pin; about to claim the place.
+    PreparePin,
+    ClaimPlace,
+    /// `pass_over`: about to pass `at`, and those up to `next`.
+    PassPlace {
+        at: u8,
+        next: u8,
+    },
+    /// `end_lap`: overwritten, remote; `fill`; content; `finish_place`.
+    Fill(u8),
+    /// `begin_lap`.
+    BeginLap,
+    /// About to claim the header at the position.
+    ClaimHeader,
+    /// About to move the position to `end`, and to do what comes then.
+    Move {
+        end: u8,
+        own: Own,
+    },
+    /// About to say where the records end.
+    Finish,
+
     /// The record is ours.
-    Write,
     Publish,
-    /// `Window::count`: about to begin; checked.
+    /// `Window::count`.
     Count,
-    Count1,
     /// `count_remote`.
     Remote,
     /// With `Bug::CountWithoutCpuCheck`: loaded, about to store.
@@ -42,7 +71,22 @@ pub(crate) enum At {
     Done,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+/// What `count_overwritten` found: into which of the two goes which sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Sum {
+    pub(crate) other: u8,
+    pub(crate) sum: u8,
+}
+
+/// Whose header the position is moved past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Own {
+    No,
+    Record,
+    Padding,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Thread {
     pub(crate) cpu: u8,
     pub(crate) at: At,
@@ -55,238 +99,160 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
-    /// Where an interruption sends the thread, if it is in a sequence.
-    fn abort_target(&self) -> Option<At> {
-        match self.at {
-            At::Reserve1 | At::Reserve2 | At::Place2 | At::Close2 | At::Close3 => Some(At::Slow),
-            At::Open2 | At::Open3 | At::Open4 | At::Open5 => Some(At::Slow),
-            At::Count1 => Some(At::Remote),
-            _ => None,
-        }
-    }
-
+    /// Whether an interruption would make the thread start again.
     pub(crate) fn in_sequence(&self) -> bool {
-        self.abort_target().is_some()
+        match self.at {
+            At::Reserve => true,
+            At::Place(made) | At::Close(made) | At::Open(made, _) => made > 0,
+            _ => false,
+        }
     }
 
     /// A signal, a preemption or a migration.
     pub(crate) fn interrupt(&mut self) {
-        if let Some(target) = self.abort_target() {
-            self.at = target;
+        if self.in_sequence() {
+            self.again();
         }
+    }
+
+    /// Back to looking where the lane stands.
+    pub(crate) fn again(&mut self) {
+        self.at = At::Slow;
+        self.position = 0;
+        self.words = 0;
+    }
+
+    /// Whether the thread may still store into the record it has reserved.
+    pub(crate) fn writes(&self) -> bool {
+        matches!(self.at, At::Publish | At::Finish)
+            || matches!(self.at, At::Move { own, .. } if own != Own::No)
     }
 }
 
-/// Makes thread `t`'s next step, which interrupts whoever is in a sequence on its CPU.
-/// `false`: it has none here and now.
-pub(crate) fn step(state: &mut State, setup: &Setup, t: usize) -> bool {
-    let me = state.threads[t].clone();
+/// Makes thread `t`'s next step, which interrupts whoever is in a sequence on its CPU. What it
+/// did is in `state`; `false`: it has none here and now.
+pub(crate) fn step(state: &mut State, setup: &Setup, t: usize) -> Result<bool, String> {
+    let me = state.threads[t];
     if me.at == At::Done {
-        return false;
+        return Ok(false);
     }
-    if matches!(me.at, At::Idle | At::Slow) && me.cpu != LANE_CPU {
-        return false; // it would use another lane
-    }
-    for (other, thread) in state.threads.iter_mut().enumerate() {
-        if other != t && thread.cpu == me.cpu {
-            thread.interrupt();
+    if setup.lane == Lane::Rseq {
+        for (other, thread) in state.threads.iter_mut().enumerate() {
+            if other != t && thread.cpu == me.cpu {
+                thread.interrupt();
+            }
         }
     }
-    let wanted = setup.lengths[t].get(me.nth as usize).copied().unwrap_or(0);
     let event = setup.event(t, me.nth);
-    let busy = Word::Header {
-        busy: true,
-        words: wanted,
-        event,
-    };
-    let compared = state.reserved == me.position || setup.bug == Bug::SwitchWithoutCompare;
-    let guard = me.cpu == LANE_CPU && compared;
-    let boundary = start(me.position) + SUB;
-    let set = |state: &mut State, at: At| state.threads[t].at = at;
     match me.at {
-        At::Idle => {
-            state.fates[event as usize] = Fate::Begun;
-            let position = state.reserved;
-            state.threads[t].position = position;
-            let left = (SUB - position % SUB) % SUB;
-            set(
-                state,
-                if left < wanted {
-                    At::Slow
-                } else {
-                    At::Reserve1
-                },
-            );
-        }
-        At::Reserve1 if setup.bug == Bug::CommitBeforeHeader => {
-            state.reserved = me.position + wanted;
-            own(state, t, wanted, false);
-            set(state, At::Write);
-        }
-        At::Reserve1 => {
-            *state.word(me.position) = busy;
-            set(state, At::Reserve2);
-        }
-        At::Reserve2 => commit_record(state, t, wanted),
-        At::Slow => slow(state, setup, t, wanted),
-        At::Place1 if !guard => set(state, At::Slow),
-        At::Place1 => {
-            *state.word(me.position) = busy;
-            set(state, At::Place2);
-        }
-        At::Place2 => commit_record(state, t, wanted),
-        At::Close1 if !guard => set(state, At::Slow),
-        At::Close1 => {
-            state.sub(me.position).content = me.position % SUB;
-            set(state, At::Close2);
-        }
-        At::Close2 => {
-            *state.word(me.position) = Word::Header {
-                busy: true,
-                words: 0,
-                event,
-            };
-            set(state, At::Close3);
-        }
-        At::Close3 => {
-            state.reserved = boundary;
-            own(state, t, boundary - me.position, true);
-            set(state, At::Publish);
-        }
-        At::Open1 if !guard => set(state, At::Slow),
-        At::Open1 => {
-            state.sub(me.position).local = fresh(me.position);
-            set(state, At::Open2);
-        }
-        At::Open2 => {
-            state.sub(me.position).remote = fresh(me.position);
-            set(state, At::Open3);
-        }
-        At::Open3 => {
-            state.sub(me.position).content = 0;
-            set(state, At::Open4);
-        }
-        At::Open4 => {
-            *state.word(me.position) = busy;
-            set(state, At::Open5);
-        }
-        At::Open5 => commit_record(state, t, wanted),
-        At::CloseFull1 if !guard => set(state, At::Slow),
-        At::CloseFull1 => {
-            state.sub(me.position - 1).content = SUB;
-            set(state, At::Slow);
-        }
-        At::Write => {
-            if setup.bug == Bug::CommitBeforeHeader {
-                *state.word(me.position) = busy;
-            }
-            for at in me.position + 1..me.position + me.words {
-                *state.word(at) = Word::Payload { event };
-            }
-            let early = setup.bug == Bug::CountBeforePublish;
-            set(state, if early { At::Count } else { At::Publish });
-        }
-        At::Publish => {
-            let words = if me.padding { 0 } else { me.words };
-            *state.word(me.position) = Word::Header {
-                busy: false,
-                words,
-                event,
-            };
-            if !me.padding {
-                state.fates[event as usize] = Fate::Published;
-            }
-            if setup.bug == Bug::CountBeforePublish && !me.padding {
-                finish(state, setup, t);
-            } else {
-                set(state, At::Count);
-            }
-        }
-        At::Count if setup.bug == Bug::CountWithoutCpuCheck => {
-            let seen = state.sub(me.position).local.words;
-            set(state, At::Unsafe(seen));
-        }
-        At::Count => {
-            let on_lap = state.sub(me.position).local.lap == lap(me.position);
-            let local = me.cpu == LANE_CPU && (on_lap || setup.bug == Bug::CountWithoutLap);
-            set(state, if local { At::Count1 } else { At::Remote });
-        }
+        At::Publish => publish(state, setup, t),
+        At::Count => count(state, setup, t),
         At::Unsafe(seen) => {
-            state.sub(me.position).local.words = seen + me.words;
-            counted(state, setup, t);
-        }
-        At::Count1 => {
-            state.sub(me.position).local.words += me.words;
+            state.place(setup, setup.number(me.position)).local.words = seen + me.words;
             counted(state, setup, t);
         }
         At::Remote => {
-            let remote = &mut state.sub(me.position).remote;
-            if remote.lap == lap(me.position) || setup.bug == Bug::CountWithoutLap {
-                remote.words += me.words;
+            let number = setup.number(me.position);
+            let remote = &mut state.place(setup, number).remote;
+            if remote.lap == number || setup.bug == Bug::CountWithoutLap {
+                remote.add(me.words, u8::from(!me.padding));
             }
             counted(state, setup, t);
         }
-        At::Done => unreachable!(),
+        _ if setup.lane == Lane::Rseq => switch::step(state, setup, t, event)?,
+        _ => atomic_lane::step(state, setup, t, event)?,
     }
-    true
+    Ok(true)
 }
 
-fn fresh(position: u8) -> super::state::Counter {
-    super::state::Counter {
-        lap: lap(position),
-        words: 0,
+/// The header of what thread `t` wants to reserve.
+pub(crate) fn busy(setup: &Setup, t: usize, words: u8, event: u8) -> Word {
+    Word::Header {
+        busy: true,
+        words,
+        event: if words == 0 { PADDING } else { event },
+        slot: setup.threads[t].0,
     }
 }
 
-/// `Channel::step`: looks where the position stands, and begins the sequence that fits.
-fn slow(state: &mut State, setup: &Setup, t: usize, wanted: u8) {
-    let position = state.reserved;
-    state.threads[t].position = position;
-    let offset = position % SUB;
-    state.threads[t].at = if offset != 0 {
-        if offset + wanted > SUB {
-            At::Close1
-        } else {
-            At::Place1
-        }
-    } else if position > 0 && state.closed_content(setup, start(position - 1)).is_none() {
-        At::CloseFull1
-    } else if position - state.consumed <= SUB * (SUBS - 1) || setup.bug == Bug::OpenWithoutRoom {
-        At::Open1
+/// `position..end` is thread `t`'s from now on.
+pub(crate) fn own(state: &mut State, setup: &Setup, t: usize, end: u8, padding: bool) {
+    let thread = &mut state.threads[t];
+    thread.words = end - thread.position;
+    thread.padding = padding;
+    let early = setup.bug == Bug::CountBeforePublish && !padding;
+    thread.at = if early { At::Count } else { At::Publish };
+}
+
+/// `Record::publish`, after the payload was written.
+fn publish(state: &mut State, setup: &Setup, t: usize) {
+    let me = state.threads[t];
+    let event = setup.event(t, me.nth);
+    let (words, event) = if me.padding {
+        (0, PADDING)
     } else {
-        let event = setup.event(t, state.threads[t].nth);
-        state.fates[event as usize] = Fate::Lost;
-        finish(state, setup, t);
-        return;
+        (me.words, event)
     };
+    for at in me.position + 1..me.position + words {
+        *state.word(setup, at) = Word::Payload { event };
+    }
+    *state.word(setup, me.position) = Word::Header {
+        busy: false,
+        words,
+        event,
+        slot: 0,
+    };
+    if !me.padding {
+        state.published |= 1 << event;
+    }
+    if setup.bug == Bug::CountBeforePublish && !me.padding {
+        finish(state, setup, t);
+    } else {
+        state.threads[t].at = match setup.lane {
+            Lane::Rseq => At::Count,
+            Lane::Atomic => At::Remote,
+        };
+    }
 }
 
-/// The commit of a reservation: the last store of its sequence.
-fn commit_record(state: &mut State, t: usize, words: u8) {
-    state.reserved = state.threads[t].position + words;
-    own(state, t, words, false);
-    state.threads[t].at = At::Write;
-}
-
-fn own(state: &mut State, t: usize, words: u8, padding: bool) {
-    state.threads[t].words = words;
-    state.threads[t].padding = padding;
+/// `Window::count`: the lap compared, the add, in one sequence.
+fn count(state: &mut State, setup: &Setup, t: usize) {
+    let me = state.threads[t];
+    let number = setup.number(me.position);
+    let local = &mut state.place(setup, number).local;
+    if setup.bug == Bug::CountWithoutCpuCheck {
+        let seen = local.words;
+        state.threads[t].at = At::Unsafe(seen);
+        return;
+    }
+    let on_lap = local.lap == number || setup.bug == Bug::CountWithoutLap;
+    if me.cpu == LANE_CPU && on_lap {
+        local.add(me.words, u8::from(!me.padding));
+        counted(state, setup, t);
+    } else {
+        state.threads[t].at = At::Remote;
+    }
 }
 
 fn counted(state: &mut State, setup: &Setup, t: usize) {
-    let padding = state.threads[t].padding;
-    state.threads[t].words = 0;
+    let thread = &mut state.threads[t];
+    let padding = thread.padding;
+    thread.words = 0;
     if padding {
-        state.threads[t].padding = false;
-        state.threads[t].at = At::Slow; // and on with the event itself
+        thread.padding = false;
+        thread.again(); // and on with the event itself
     } else if setup.bug == Bug::CountBeforePublish {
-        state.threads[t].words = setup.lengths[t][state.threads[t].nth as usize];
-        state.threads[t].at = At::Publish;
+        thread.words = setup.wanted(t, thread.nth);
+        thread.at = At::Publish;
     } else {
-        let event = setup.event(t, state.threads[t].nth);
-        state.fates[event as usize] = Fate::Returned;
         finish(state, setup, t);
     }
+}
+
+/// The event is lost.
+pub(crate) fn lose(state: &mut State, setup: &Setup, t: usize) {
+    state.lost |= 1 << setup.event(t, state.threads[t].nth);
+    finish(state, setup, t);
 }
 
 /// `trace!` returns.
@@ -295,6 +261,7 @@ fn finish(state: &mut State, setup: &Setup, t: usize) {
     thread.nth += 1;
     thread.words = 0;
     thread.position = 0;
-    let more = usize::from(thread.nth) < setup.lengths[t].len();
+    thread.cpu = LANE_CPU; // where else it runs it uses other lanes
+    let more = usize::from(thread.nth) < setup.threads[t].1.len();
     thread.at = if more { At::Idle } else { At::Done };
 }
