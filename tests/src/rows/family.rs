@@ -49,11 +49,12 @@ pub fn round(way: &str, who: &str, children: usize) -> Totals {
         let of_line = found.line(owner, line);
         assert!(
             of_line.first == 0 && of_line.is_contiguous() && of_line.events == finished,
-            "{way} from {who}, line {line}: {finished} finished by {owner}, {of_line:?}, {:#?}",
+            "{way} from {who}, line {line}: {finished} finished by {owner}, {of_line:?}, {:#?}, {:#?}",
             summary
                 .processes
                 .iter()
-                .find(|process| process.pid == owner)
+                .find(|process| process.pid == owner),
+            summary.refused,
         );
         assert!(line < PARENT || finished == EVENTS, "{way}: line {line}");
     }

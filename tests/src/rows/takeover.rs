@@ -40,10 +40,14 @@ pub fn round(random: &mut Random, kills: u64) -> Totals {
     let place = Place::new();
     let trace = place.dir().join("trace");
     let flush = format!("--flush-period={}ms", random.choose(&[1, 5, 50]));
+    // With few sub-buffers there is no room left while there is no consumer.
+    let number = format!("--sub-buffers={}", random.choose(&[2, 16]));
+    let mode = *random.choose(&["--mode=discard", "--mode=block"]);
     let options = [
-        "--mode=discard",
+        mode,
+        "--block-timeout=60s",
         "--sub-buffer-size=16K",
-        "--sub-buffers=16",
+        &number,
         &flush,
     ];
     let mut daemon = start(&place, &trace, &options, false);
