@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use laneway_ctf::model::{EventClass, Integer, Structure};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -66,10 +67,13 @@ fn exports_to_other_formats_hold_every_event() {
     let dir = trace();
     let csv = text(&dir, &["export", "t", "--to", "csv"]);
     let lines: Vec<_> = csv.split("\r\n").collect();
-    assert_eq!(lines[0], "time,event,cpu,pid,tid,id,total,who,items,note");
+    assert_eq!(
+        lines[0],
+        "time,event,cpu,process,pid,tid,id,total,who,items,note"
+    );
     assert_eq!(
         lines[2],
-        "2026-11-20T08:40:00.001000000Z,shop:order,3,4711,101,1,0.5,\"bob, \"\"b\"\"\",\"[1,1]\","
+        "2026-11-20T08:40:00.001000000Z,shop:order,3,shop,4711,101,1,0.5,\"bob, \"\"b\"\"\",\"[1,1]\","
     );
     assert_eq!(lines.len() as u64, 1 + EVENTS + 1);
     let json = text(&dir, &["export", "t", "--to", "json"]);
@@ -160,4 +164,23 @@ fn events_of_several_processes_keep_theirs() {
     for pid in ["4711", "4712"] {
         assert_eq!(count("one", pid), count("session", pid), "{pid}");
     }
+}
+
+#[test]
+fn every_field_has_a_column_of_csv_whatever_its_name_and_scope() {
+    let dir = TempDir::new().unwrap();
+    let fields = ["pid", "note"].map(|name| (name.to_owned(), Integer::unsigned(8).into()));
+    let made = Made {
+        classes: vec![EventClass::new(0, "shop:odd", Structure::of_shapes(fields))],
+        event: |n| (0, vec![n as u8, 7]),
+        ..Made::default()
+    };
+    made.write(&dir.path().join("t"));
+    let csv = text(&dir, &["export", "t", "--to", "csv"]);
+    let lines: Vec<_> = csv.split("\r\n").collect();
+    assert_eq!(lines[0], "time,event,cpu,process,pid,tid,prio,pid_2,note");
+    assert_eq!(
+        lines[6],
+        "2026-11-20T08:40:00.005000000Z,shop:odd,3,shop,4711,101,9,5,7"
+    );
 }

@@ -1,7 +1,10 @@
 //! Comma-separated values, as RFC 4180 has them.
 //!
-//! One line for each event, one column for each field that any event class has; what an event lacks stays empty.
-//! Arrays and structures are JSON in their cell.
+//! ```text
+//!  time,event,cpu,process,pid,tid │ fields of contexts, of payloads │ of all event classes
+//! ```
+//! One line for each event, one column for each name of a field; what an event lacks stays empty. Arrays and structures
+//! are JSON in their cell. A field whose name is taken by what every event has gets a number behind it: `time_2`.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -10,11 +13,13 @@ use anyhow::Result;
 use laneway_ctf::model::Scope;
 use laneway_ctf::read::{Event, Trace, Value, is_helper};
 
-use super::super::json::{hexadecimal, json, rfc3339};
-use super::super::select::Origin;
 use super::{Exporter, Out};
+use crate::trace::json::{hexadecimal, json, rfc3339};
+use crate::trace::select::{Origin, is_origin};
 
-const FIXED: [&str; 5] = ["time", "event", "cpu", "pid", "tid"];
+const FIXED: [&str; 6] = ["time", "event", "cpu", "process", "pid", "tid"];
+
+const SCOPES: [Scope; 3] = [Scope::EventContext, Scope::OwnContext, Scope::Payload];
 
 pub(super) struct Csv {
     out: Out,
@@ -26,14 +31,28 @@ impl Csv {
     pub(super) fn new(out: Out, traces: &[Trace]) -> Result<Self> {
         let mut names: Vec<String> = FIXED.map(str::to_owned).into();
         let mut columns = HashMap::new();
+        let mut add = |name: &str| {
+            if is_helper(name) || columns.contains_key(name) {
+                return;
+            }
+            let mut header = name.to_owned();
+            let mut number = 2;
+            while names.contains(&header) {
+                header = format!("{name}_{number}");
+                number += 1;
+            }
+            columns.insert(name.to_owned(), names.len());
+            names.push(header);
+        };
         for stream in traces.iter().flat_map(|trace| &trace.class().streams) {
-            for event in &stream.events {
-                for field in event.payload.iter().flat_map(|payload| &payload.fields) {
-                    if !is_helper(&field.name) && !columns.contains_key(&field.name) {
-                        columns.insert(field.name.clone(), names.len());
-                        names.push(field.name.clone());
-                    }
-                }
+            let own = stream.events.iter().map(|event| &event.context);
+            for context in own.chain([&stream.event_context]).flatten() {
+                let fields = context.fields.iter().map(|field| field.name.as_str());
+                fields.filter(|name| !is_origin(name)).for_each(&mut add);
+            }
+            for payload in stream.events.iter().flat_map(|event| &event.payload) {
+                let fields = payload.fields.iter();
+                fields.for_each(|field| add(&field.name));
             }
         }
         let mut csv = Csv {
@@ -69,11 +88,20 @@ impl Exporter for Csv {
         self.cells[0] = event.ns().map(rfc3339).unwrap_or_default();
         event.name().clone_into(&mut self.cells[1]);
         self.cells[2] = text(origin.cpu.map(|cpu| cpu as i64));
-        self.cells[3] = text(origin.process);
-        self.cells[4] = text(origin.thread);
-        if let Value::Structure(members) = event.value(Scope::Payload) {
+        self.cells[3] = origin.name.unwrap_or_default();
+        self.cells[4] = text(origin.process);
+        self.cells[5] = text(origin.thread);
+        for scope in SCOPES {
+            if !event.has(scope) {
+                continue;
+            }
+            let Value::Structure(members) = event.value(scope) else {
+                continue;
+            };
             for (name, value) in &members {
-                if let Some(&column) = self.columns.get(name.as_ref()) {
+                if (scope == Scope::Payload || !is_origin(name))
+                    && let Some(&column) = self.columns.get(name.as_ref())
+                {
                     self.cells[column] = cell(value);
                 }
             }
