@@ -66,12 +66,16 @@
 //! It goes into a ring buffer of the CPU it happens on, in memory that is shared with the consumer,
 //! without a lock, a locked instruction, an allocation or a system call. If there is no room it
 //! is lost and counted; a program may rather wait, if it says so with [`allow_blocking`]. What was
-//! written is in the trace however the program ends.
+//! written is in the trace however the program ends. If the consumer dies, the program goes on as
+//! before, and the next consumer finds what is in the buffers; nobody waits for it.
 //!
 //! So an event can happen anywhere: in libraries, in signal handlers, while a thread or
 //! the program ends, before `main`. (A field with `%` or `?` runs the code of its
 //! `Display` or `Debug`, which may be more particular.) A library built as a `cdylib`
 //! brings its events with it, and attaches when it is loaded.
+//!
+//! A child of a fork is a process of its own from its first event on. Only between `vfork` and `exec`,
+//! when a child borrows its parent's memory and may call next to nothing, may it not emit either.
 //!
 //! # Environment
 //!

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::time::Duration;
 
-use laneway_tests::{Event, Record, Recorded, plugin, run, scratch};
+use laneway_tests::events::events;
+use laneway_tests::{Event, Place, Record, Recorded, Running, plugin, run, scratch};
 
 #[track_caller]
 fn record(arguments: &[&str]) -> Recorded {
@@ -151,6 +153,29 @@ fn children_of_a_process_in_the_middle_of_events_lose_none_of_theirs() {
         assert!(of_child.iter().map(|e| e.number("n")).eq(0..100));
         let processes: BTreeSet<_> = of_child.iter().map(|e| e.pid).collect();
         assert_eq!(processes.len(), 1);
+    }
+}
+
+#[test]
+fn a_daemon_whose_parents_had_no_consumer_is_recorded_by_the_one_that_comes() {
+    let place = Place::new();
+    let mut application = Running::start(place.application("odd_places").arg("daemonize"));
+    let pid = application.await_number("pid");
+    // Time to emit in vain, and for the daemon's agent to go to sleep.
+    std::thread::sleep(Duration::from_millis(300));
+    let daemon = place.daemon("trace", &["--flush-period=20ms"]);
+    let trace = daemon.trace.clone();
+    let took = daemon.await_events();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    let _ = daemon.finish();
+    let events = events(&trace);
+    assert!(!events.is_empty());
+    for event in &events {
+        assert_eq!(
+            (event.name.as_str(), u64::from(event.pid)),
+            ("places:daemon", pid)
+        );
+        assert_eq!(event.thread, Some(event.pid));
     }
 }
 

@@ -26,6 +26,7 @@ fn main() {
         ["async"] => futures(),
         ["fork"] => fork(),
         ["fork-under-load", children] => fork_under_load(children.parse().expect("a number")),
+        ["daemonize"] => daemonize(),
         ["exec", left] => exec(left.parse().expect("a number")),
         ["library", path] => library(path),
         _ => panic!("unknown place: {arguments:?}"),
@@ -193,6 +194,22 @@ fn fork_under_load(children: u32) {
         .map(|t| t.join().expect("no panic"))
         .sum();
     println!("load={load}");
+}
+
+/// Leaves its parents behind, as a daemon does, and emits for as long as somebody reads what it prints.
+fn daemonize() {
+    trace!("places:parent", before = true);
+    // SAFETY: nothing else runs in this process that could be in the middle of something.
+    if unsafe { libc::fork() } != 0 {
+        return;
+    }
+    in_child(|| {
+        println!("pid={}", std::process::id());
+        for n in 0..2000_u64 {
+            trace!("places:daemon", n);
+            thread::sleep(Duration::from_millis(10));
+        }
+    });
 }
 
 /// Runs `what` in a child, and waits for it.
