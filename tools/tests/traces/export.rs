@@ -170,9 +170,13 @@ fn events_of_several_processes_keep_theirs() {
 fn every_field_has_a_column_of_csv_whatever_its_name_and_scope() {
     let dir = TempDir::new().unwrap();
     let fields = ["pid", "note"].map(|name| (name.to_owned(), Integer::unsigned(8).into()));
+    let class = EventClass {
+        context: Some(Structure::new().with("prio", Integer::unsigned(8))),
+        ..EventClass::new(0, "shop:odd", Structure::of_shapes(fields))
+    };
     let made = Made {
-        classes: vec![EventClass::new(0, "shop:odd", Structure::of_shapes(fields))],
-        event: |n| (0, vec![n as u8, 7]),
+        classes: vec![class],
+        event: |n| (0, vec![9, n as u8, 7]),
         ..Made::default()
     };
     made.write(&dir.path().join("t"));
