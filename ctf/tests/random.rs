@@ -436,3 +436,34 @@ fn fuzz(seed: u64) {
         let _ = copy.finish(reader.stream(0));
     }
 }
+
+/// Writes small traces for the fuzzer of `ctf/fuzz` to begin with, into `LANEWAY_FUZZ_SEEDS`.
+#[test]
+#[ignore = "writes files"]
+fn seeds_for_the_fuzzer() {
+    let dir = std::env::var("LANEWAY_FUZZ_SEEDS").expect("LANEWAY_FUZZ_SEEDS is a directory");
+    let dir = std::path::Path::new(&dir);
+    let mut written = 0;
+    for seed in 0.. {
+        let sample = sample(seed);
+        // Every other one of either format.
+        let text = match written % 2 {
+            0 => tsdl::write(&sample.trace).into_bytes(),
+            _ => ctf2::write(&sample.trace),
+        };
+        let length = (text.len() as u16).to_le_bytes();
+        let stream = &sample.stream[..sample.stream.len() / 3];
+        let packets = [length.as_slice(), &text, stream].concat();
+        if packets.len() > 12_000 || sample.payloads.len() < 10 {
+            continue;
+        }
+        for (target, bytes) in [("metadata", &text), ("packets", &packets)] {
+            std::fs::create_dir_all(dir.join(target)).unwrap();
+            std::fs::write(dir.join(target).join(format!("random-{seed}")), bytes).unwrap();
+        }
+        written += 1;
+        if written == 8 {
+            return;
+        }
+    }
+}
