@@ -27,8 +27,10 @@ use crate::emit::CHANNELS;
 use crate::{agent, bare_thread, blocking, family, hello, report, startup};
 
 /// How long the constructor gives the agent for its first attempt. It takes a
-/// fraction of a millisecond; the limit is for a machine that cannot run it.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// fraction of a millisecond, and most of a second where eight threads want each CPU
+/// (to fence restartable sequences takes an RCU grace period); the limit is for a
+/// machine that cannot run it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The agent's stack: it calls the encoder of the event descriptions.
 const STACK_BYTES: usize = 256 << 10;
