@@ -27,7 +27,11 @@ pub fn lower(trace: &TraceClass) -> Result<TraceClass, String> {
     for stream in &mut trace.streams {
         lower_stream(stream)?;
     }
-    Ok(trace)
+    // In TSDL names have meanings that they have not in CTF 2, such as `uuid`: whoever reads it has to agree.
+    match super::read(&super::write(&trace)) {
+        Ok(_) => Ok(trace),
+        Err(e) => Err(format!("what is said in TSDL is not understood: {e}")),
+    }
 }
 
 fn lower_stream(stream: &mut StreamClass) -> Result<(), String> {
@@ -336,5 +340,23 @@ fn follow_class(class: &mut FieldClass, path: &[String], found: &mut dyn FnMut(&
         FieldClass::Structure(structure) => follow(structure, path, found),
         class if path.is_empty() => found(class),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_means_something_else_in_tsdl_is_refused() {
+        let trace = TraceClass {
+            packet_header: Some(Structure::new().with("uuid", Integer::unsigned(64))),
+            ..TraceClass::default()
+        };
+        let error = lower(&trace).unwrap_err();
+        assert!(
+            error.contains("`uuid` in the packet header has to be 16 bytes"),
+            "{error}"
+        );
     }
 }
