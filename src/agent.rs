@@ -36,8 +36,8 @@ const UNABLE_PAUSE: Duration = Duration::from_secs(3600);
 /// How long a program may be held up at its start for the ring of a shared session.
 const RING_PATIENCE: Duration = Duration::from_millis(50);
 
-/// How long a ring is kept that nobody drains.
-const ALONE: Duration = Duration::from_secs(60);
+/// How long a ring is kept that nobody drains. Tests have less time.
+pub(crate) const ALONE: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 60 });
 
 /// How often somebody who is alone looks for a consumer: at first, and in the end.
 const SHORTEST_LOOK: Duration = Duration::from_millis(5);

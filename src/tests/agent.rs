@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 
 use laneway_control::message::Message;
 use laneway_control::{
-    BufferFile, Buffers, ChannelConfig, Connection, ContextFields, EventIds, Gate, Hello,
-    Rendezvous, ToApplication, ToConsumer, wait_readable,
+    BufferFile, Buffers, ChannelConfig, Connection, ContextFields, EventIds, Gate, Hello, Lanes,
+    Mode, Rendezvous, ToApplication, ToConsumer, wait_readable,
 };
-use laneway_ringbuf::{BufferReader, Geometry, Header, Reading, SharedMemory};
+use laneway_ringbuf::{BufferReader, Channel, Geometry, Header, Reading, SharedMemory};
 
+use crate::emit::CHANNELS;
 use crate::{agent, identity, memory_file, registry, trace};
 
 const LONG: Duration = Duration::from_secs(30);
@@ -36,9 +37,16 @@ impl Place {
         let name = format!("laneway-agent-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         fs::create_dir(&directory).unwrap();
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        // The agent of the test before may not have found out yet that its consumer is gone for good.
+        let deadline = Instant::now() + LONG;
+        while CHANNELS.iter().any(Channel::is_attached) {
+            assert!(Instant::now() < deadline, "a ring of another test");
+            thread::sleep(Duration::from_millis(10));
+        }
         Place {
             directory,
-            _alone: ALONE.lock().unwrap_or_else(PoisonError::into_inner),
+            _alone: alone,
         }
     }
 
@@ -301,4 +309,79 @@ fn who_cannot_have_a_ring_says_why_once() {
     let half_a_second = Some(Duration::from_millis(500));
     let again = wait_readable([consumer.listener.as_fd()], half_a_second).unwrap();
     assert_eq!(again, [false], "it has told us already");
+}
+
+#[test]
+fn a_ring_that_nobody_drains_is_given_up_but_not_a_flight_recorder() {
+    for mode in [Mode::Discard, Mode::Overwrite] {
+        let place = Place::new();
+        let channel = ChannelConfig {
+            mode,
+            ..ChannelConfig::default()
+        };
+        let first = place.consumer(&channel);
+        place.start_agent();
+        let (connection, hello, _fds) = first.greet();
+        drop((connection, first));
+        thread::sleep(agent::ALONE + Duration::from_secs(1));
+        let second = place.consumer(&channel);
+        let (connection, next, _fds) = second.greet();
+        let is_kept = mode == Mode::Overwrite;
+        assert_eq!(next.resumed, is_kept, "{mode:?}");
+        assert_eq!(next.ring == hello.ring, is_kept, "{mode:?}");
+        stop(connection);
+    }
+}
+
+#[test]
+fn nobody_waits_for_room_while_there_is_no_consumer() {
+    let place = Place::new();
+    let channel = ChannelConfig {
+        mode: Mode::block(LONG),
+        sub_buffer_bytes: 4096,
+        sub_buffers: 2,
+        ..ChannelConfig::default()
+    };
+    crate::allow_blocking(LONG);
+    let first = place.consumer(&channel);
+    place.start_agent();
+    let (connection, _, fds) = first.greet();
+    emit_first(0, &fds[0], own_id());
+    // More than there is room for: it waits, until the consumer dies.
+    let (tell, over) = mpsc::channel();
+    thread::spawn(move || {
+        (0..10_000).for_each(emit);
+        tell.send(()).unwrap();
+    });
+    assert!(over.recv_timeout(Duration::from_millis(300)).is_err());
+    drop((connection, first));
+    let end = over.recv_timeout(LONG / 2);
+    crate::allow_blocking(Duration::ZERO);
+    assert_eq!(end, Ok(()), "still waiting");
+    let second = place.consumer(&channel);
+    stop(second.greet().0);
+}
+
+#[test]
+fn records_in_concurrency_lanes_name_their_cpu() {
+    let place = Place::new();
+    let channel = ChannelConfig {
+        lanes: Lanes::Concurrency,
+        ..ChannelConfig::default()
+    };
+    let consumer = place.consumer(&channel);
+    place.start_agent();
+    if laneway_rseq::Rseq::get().mm_cid().is_none() {
+        let unable = hear::<ToConsumer>(&mut consumer.accept());
+        assert!(matches!(unable, ToConsumer::Unable { .. }), "{unable:?}");
+        return;
+    }
+    let (connection, _, fds) = consumer.greet();
+    emit_first(7, &fds[0], own_id());
+    let record = records(&fds[0], own_id()).remove(0);
+    let cpu = u32::from_ne_bytes(record[..4].try_into().unwrap());
+    assert!(cpu < laneway_rseq::possible_cpus(), "CPU {cpu}");
+    assert_eq!(record[4..8], identity::thread().to_ne_bytes());
+    assert_eq!(record.len(), 8 + 8);
+    stop(connection);
 }
