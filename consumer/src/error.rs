@@ -68,11 +68,13 @@ pub enum Error {
 
     /// A hello without its two file descriptors.
     #[error(
-        "a hello came with {fds} file descriptors, not with 2: the ring and the event descriptions"
+        "a hello came with {fds} file descriptors, not with {wanted}: the ring, unless it is shared, and the event descriptions"
     )]
     HelloFds {
         /// How many.
         fds: usize,
+        /// How many there should be.
+        wanted: usize,
     },
 
     /// The event descriptions can still change, or are no memory file at all.
@@ -124,6 +126,35 @@ pub enum Error {
         name: String,
         /// Why, in its own words.
         reason: String,
+    },
+
+    /// More events than a shared session has numbers for.
+    #[error(
+        "{new} new events are too many for a shared session that has {known} already; record it with buffers per process"
+    )]
+    TooManySharedEvents {
+        /// How many there are of them.
+        new: usize,
+        /// How many the session has.
+        known: usize,
+    },
+
+    /// An application that brings the shared ring of an earlier consumer.
+    #[error("{name} ({pid}) brought the shared ring of a consumer that died; it gets this one's")]
+    OtherRing {
+        /// Its process id.
+        pid: u32,
+        /// Its name.
+        name: String,
+    },
+
+    /// An application whose records have other times than those of the shared ring.
+    #[error("{name} ({pid}) does not use the clock of the shared ring")]
+    OtherClock {
+        /// Its process id.
+        pid: u32,
+        /// Its name.
+        name: String,
     },
 
     /// An application says that a file is its buffer, and it is not.

@@ -38,6 +38,7 @@ mod clocks;
 mod consumer;
 mod drain;
 mod error;
+mod events;
 mod front;
 mod host;
 mod listen;
@@ -50,4 +51,7 @@ pub use error::Error;
 pub use listen::Listener;
 pub use session::{Session, file_name};
 pub use storage::TraceFormat;
-pub use summary::{Counts, LaneSummary, Lost, ProcessSummary, Refusal, SnapshotSummary, Summary};
+pub use summary::{
+    Counts, LaneSummary, Lost, ProcessSummary, Refusal, SharedProcess, SharedSummary,
+    SnapshotSummary, Summary,
+};

@@ -8,6 +8,7 @@
 //!     shop-4711-2/           another process of that name and number
 //!     snapshot-1/shop-4711/  what was in memory when somebody asked for it: overwrite mode only
 //!     end/shop-4711/         the same, when the process ended
+//!     shared/                one trace for all processes: shared buffers only
 //! ```
 //!
 //! A session can be [resumed](Session::resume): the rings of processes that outlived their consumer are told from each
@@ -36,6 +37,9 @@ use crate::storage::uuid_of;
 
 /// The directory for what was in memory when processes ended.
 pub(crate) const END: &str = "end";
+
+/// The directory for the trace of a ring that all processes share.
+const SHARED: &str = "shared";
 
 /// A directory that is being recorded into.
 #[derive(Debug)]
@@ -183,6 +187,23 @@ impl Session {
                 uuid: random_uuid()?,
             },
         })
+    }
+
+    /// Makes the directory for the trace of a ring that all processes share.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub(crate) fn make_shared_trace(&self) -> Result<PathBuf, Error> {
+        let mut path = self.directory.join(SHARED);
+        for again in 2_u32.. {
+            match make_directory(&path) {
+                Err(Error::Exists { .. }) => {
+                    path = self.directory.join(format!("{SHARED}-{again}"))
+                }
+                other => return other.map(|()| path),
+            }
+        }
+        unreachable!("4 billion shared traces")
     }
 
     /// Where the next snapshot goes, and its number.

@@ -43,12 +43,68 @@ pub struct Summary {
     pub processes: Vec<ProcessSummary>,
     /// Processes that are counted in `total` but are too many to be listed.
     pub processes_not_listed: u64,
+    /// The ring that all processes shared, if they did; then they are listed there.
+    pub shared: Option<SharedSummary>,
     /// The snapshots that were taken on the way, in the order in which they were complete. Their events are not in `total`.
     pub snapshots: Vec<SnapshotSummary>,
     /// Snapshots that are too many to be listed.
     pub snapshots_not_listed: u64,
     /// Why some who connected were not recorded, and how often each was the reason.
     pub refused: Vec<Refusal>,
+}
+
+/// The outcome of the ring that all processes shared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SharedSummary {
+    /// The directory of its trace.
+    pub trace: PathBuf,
+    /// The clock of its records: `tsc` or `monotonic`.
+    pub clock: &'static str,
+    /// How many kinds of event all processes together could emit.
+    pub event_kinds: usize,
+    /// The most memory that the ring was seen to take.
+    pub memory_bytes: u64,
+    /// What was emitted.
+    pub counts: Counts,
+    /// The same for each lane that was used.
+    pub lanes: Vec<LaneSummary>,
+    /// Who wrote into it, in the order in which they left.
+    pub processes: Vec<SharedProcess>,
+    /// Processes that are too many to be listed.
+    pub processes_not_listed: u64,
+    /// What went wrong, in sentences.
+    pub problems: Vec<String>,
+}
+
+/// A process that wrote into the shared ring.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SharedProcess {
+    /// Its process id.
+    pub pid: u32,
+    /// Its name.
+    pub name: String,
+    /// The path of its executable.
+    pub exe: String,
+    /// Why its lanes are the slow ones, if they are.
+    pub rseq_off: Option<String>,
+    /// How many kinds of event it could emit.
+    pub event_kinds: usize,
+    /// Events that it had begun when it died, and nobody finished. They are in the counts of the ring.
+    pub unfinished: u64,
+    /// What went wrong, in sentences.
+    pub problems: Vec<String>,
+}
+
+impl SharedSummary {
+    pub(crate) fn add(&mut self, process: SharedProcess) {
+        if self.processes.len() < MAX_LISTED {
+            self.processes.push(process);
+        } else {
+            self.processes_not_listed += 1;
+        }
+    }
 }
 
 /// What was in memory when somebody asked for it.

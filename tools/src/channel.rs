@@ -1,11 +1,12 @@
 //! The options that describe a channel, the same for every command that records.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::ValueEnum;
 use laneway_consumer::{Options, TraceFormat};
-use laneway_control::{ChannelConfig, ClockChoice, Mode};
+use laneway_control::{Buffers, ChannelConfig, ClockChoice, Lanes, Mode};
 use laneway_ringbuf::Geometry;
 use laneway_ringbuf::clock::ClockKind;
 
@@ -29,6 +30,23 @@ pub(crate) struct ChannelArgs {
     /// Sub-buffers for each CPU, a power of two: the more, the longer the disk may be slow
     #[arg(long, value_name = "N", default_value_t = 8)]
     sub_buffers: u32,
+
+    /// Whose events a buffer holds
+    #[arg(long, value_enum, default_value_t = BuffersArg::Process)]
+    buffers: BuffersArg,
+
+    /// What a lane of a buffer belongs to
+    #[arg(long, value_enum, default_value_t = LanesArg::Cpu)]
+    lanes: LanesArg,
+
+    /// Touch all memory of a buffer before the first event, so that no event has to wait for it
+    #[arg(long)]
+    populate: bool,
+
+    /// Keep buffers in files in DIR, on a tmpfs such as /dev/shm: should a program and this command both be killed,
+    /// `laneway recover` finds there what was in memory
+    #[arg(long, value_name = "DIR")]
+    buffer_directory: Option<PathBuf>,
 
     /// Leave the thread's id out of the events
     #[arg(long)]
@@ -69,6 +87,22 @@ enum ModeArg {
     Block,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum BuffersArg {
+    /// Each process has one of its own, and a trace of its own
+    Process,
+    /// All processes write into one; each event names its process
+    Shared,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LanesArg {
+    /// A CPU of the machine
+    Cpu,
+    /// One of the threads that run at once (Linux 6.3): on a large machine a process with few threads takes less memory
+    Concurrency,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum ClockArg {
     /// The TSC where it is sound, else CLOCK_MONOTONIC
@@ -101,7 +135,25 @@ impl ChannelArgs {
                 ClockChoice::Tsc
             }
         };
-        Ok(ChannelConfig {
+        anyhow::ensure!(
+            !(self.overwrites() && self.buffers == BuffersArg::Shared),
+            "--mode overwrite needs a buffer for each process, not --buffers shared"
+        );
+        if self.lanes == LanesArg::Concurrency {
+            require_concurrency_ids()?;
+        }
+        let directory = self.buffer_directory.as_deref();
+        let config = ChannelConfig {
+            buffers: match self.buffers {
+                BuffersArg::Process => Buffers::PerProcess,
+                BuffersArg::Shared => Buffers::Shared,
+            },
+            lanes: match self.lanes {
+                LanesArg::Cpu => Lanes::Cpu,
+                LanesArg::Concurrency => Lanes::Concurrency,
+            },
+            populate: self.populate,
+            directory: directory.map(buffer_directory).transpose()?,
             mode: match self.mode {
                 ModeArg::Discard => Mode::Discard,
                 ModeArg::Overwrite => Mode::Overwrite,
@@ -112,7 +164,9 @@ impl ChannelArgs {
             thread_ids: !self.no_thread_id,
             clock,
             ..ChannelConfig::default()
-        })
+        };
+        config.check()?;
+        Ok(config)
     }
 
     /// What the consumer is told.
@@ -130,4 +184,34 @@ impl ChannelArgs {
             ..Options::default()
         })
     }
+}
+
+/// The kernel numbers the threads of a process that run at once; or the reason why not.
+fn require_concurrency_ids() -> anyhow::Result<()> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    anyhow::ensure!(
+        laneway_rseq::Rseq::get().mm_cid().is_some(),
+        "the kernel ({}) gives threads no concurrency ids here, which came with Linux 6.3 and need rseq; use --lanes cpu",
+        release.trim()
+    );
+    Ok(())
+}
+
+/// An absolute path, of a directory whose files are memory.
+fn buffer_directory(directory: &Path) -> anyhow::Result<String> {
+    /// statfs(2), `TMPFS_MAGIC`.
+    const TMPFS: i64 = 0x0102_1994;
+    let shown = directory.display();
+    let path = directory
+        .canonicalize()
+        .with_context(|| format!("cannot keep buffers in {shown}"))?;
+    let found =
+        rustix::fs::statfs(&path).with_context(|| format!("cannot keep buffers in {shown}"))?;
+    anyhow::ensure!(
+        path.is_dir() && i64::from(found.f_type) == TMPFS,
+        "{shown} is not a directory on a tmpfs; choose one that is, such as /dev/shm"
+    );
+    path.into_os_string()
+        .into_string()
+        .map_err(|_| anyhow::anyhow!("the name of {shown} is no UTF-8; choose another directory"))
 }

@@ -81,7 +81,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<u8> {
     }
     drop(progress);
     let summary = consumer.finish();
-    let nothing = summary.processes.is_empty() && summary.processes_not_listed == 0;
+    let nothing = summary.processes.is_empty()
+        && summary.processes_not_listed == 0
+        && summary.shared.is_none();
     let hint = nothing.then_some("laneway: no application came\n");
     args.tell.tell(&summary, hint)?;
     Ok(0)

@@ -210,7 +210,8 @@ fn why_not(program: &str, e: &std::io::Error) -> String {
 
 /// What to say when the program ran and no event came.
 fn nothing_attached(summary: &Summary, program: &std::ffi::OsStr) -> Option<String> {
-    if !summary.processes.is_empty() || summary.processes_not_listed > 0 {
+    let listed = !summary.processes.is_empty() || summary.processes_not_listed > 0;
+    if listed || summary.shared.is_some() {
         return None;
     }
     let name = program.to_string_lossy();

@@ -11,7 +11,9 @@
 
 use std::fmt::Write;
 
-use laneway_consumer::{Counts, LaneSummary, ProcessSummary, SnapshotSummary, Summary};
+use laneway_consumer::{
+    Counts, LaneSummary, ProcessSummary, SharedSummary, SnapshotSummary, Summary,
+};
 
 use crate::output::Paint;
 use crate::units::{bytes, count, rate, seconds};
@@ -26,7 +28,8 @@ const SHOWN_LANES: usize = 16;
 pub(crate) fn text(summary: &Summary, paint: Paint) -> String {
     let mut text = String::new();
     let total = &summary.total;
-    if !summary.processes.is_empty() {
+    let anything = !summary.processes.is_empty() || summary.shared.is_some();
+    if anything {
         line(&mut text, paint, "recorded", &recorded(summary));
         line(&mut text, paint, "lost", &lost(total, paint));
     }
@@ -38,11 +41,12 @@ pub(crate) fn text(summary: &Summary, paint: Paint) -> String {
     if more > 0 {
         line(&mut text, paint, "", &format!("and {} more", count(more)));
     }
+    if let Some(ring) = &summary.shared {
+        describe_shared(&mut text, paint, ring);
+    }
     for snapshot in summary.snapshots.iter().take(SHOWN_PROCESSES) {
         line(&mut text, paint, "snapshot", &describe_snapshot(snapshot));
-        for problem in &snapshot.problems {
-            line(&mut text, paint, "  problem", &paint.bad(problem));
-        }
+        problems(&mut text, paint, &snapshot.problems);
     }
     let more = summary.snapshots.len().saturating_sub(SHOWN_PROCESSES) as u64
         + summary.snapshots_not_listed;
@@ -57,7 +61,7 @@ pub(crate) fn text(summary: &Summary, paint: Paint) -> String {
         let reason = format!("{}{times}", refusal.reason);
         line(&mut text, paint, "refused", &paint.bad(&reason));
     }
-    if !summary.processes.is_empty() {
+    if anything {
         let directory = summary.directory.display().to_string();
         line(&mut text, paint, "trace", &paint.bold(&directory));
     }
@@ -116,17 +120,56 @@ fn describe(text: &mut String, paint: Paint, process: &ProcessSummary, only: boo
     if let Some(reason) = &process.rseq_off {
         let _ = write!(what, ", without rseq: {reason}");
     }
+    let _ = write!(what, ", {} of memory", bytes(process.memory_bytes));
     line(text, paint, "process", &what);
-    if only && process.lanes.len() <= SHOWN_LANES {
-        for lane in &process.lanes {
-            let label = format!("  cpu {}", lane.cpu);
-            line(text, paint, &label, &describe_lane(lane));
-        }
-    } else if only {
-        let lanes = format!("{} lanes", process.lanes.len());
-        line(text, paint, "", &lanes);
+    if only {
+        describe_lanes(text, paint, &process.lanes);
     }
-    for problem in &process.problems {
+    problems(text, paint, &process.problems);
+}
+
+/// The ring that all processes wrote into, and what there is to say of each of them.
+fn describe_shared(text: &mut String, paint: Paint, ring: &SharedSummary) {
+    let what = format!(
+        "{} kinds of event, clock {}, {} of memory",
+        count(ring.event_kinds as u64),
+        ring.clock,
+        bytes(ring.memory_bytes)
+    );
+    line(text, paint, "shared", &what);
+    describe_lanes(text, paint, &ring.lanes);
+    problems(text, paint, &ring.problems);
+    for process in ring.processes.iter().take(SHOWN_PROCESSES) {
+        let mut what = format!("{} ({})", process.name, process.pid);
+        if process.unfinished > 0 {
+            let unfinished = format!(", {} unfinished when it died", count(process.unfinished));
+            what += &paint.bad(&unfinished);
+        }
+        if let Some(reason) = &process.rseq_off {
+            let _ = write!(what, ", without rseq: {reason}");
+        }
+        line(text, paint, "process", &what);
+        problems(text, paint, &process.problems);
+    }
+    let more = ring.processes.len().saturating_sub(SHOWN_PROCESSES) as u64;
+    let more = more + ring.processes_not_listed;
+    if more > 0 {
+        line(text, paint, "", &format!("and {} more", count(more)));
+    }
+}
+
+fn describe_lanes(text: &mut String, paint: Paint, lanes: &[LaneSummary]) {
+    if lanes.len() > SHOWN_LANES {
+        return line(text, paint, "", &format!("{} lanes", lanes.len()));
+    }
+    for lane in lanes {
+        let label = format!("  cpu {}", lane.cpu);
+        line(text, paint, &label, &describe_lane(lane));
+    }
+}
+
+fn problems(text: &mut String, paint: Paint, problems: &[String]) {
+    for problem in problems {
         line(text, paint, "  problem", &paint.bad(problem));
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //!   front ── end, snapshot ──▶ Handle ──▶ process   one process, whose events go to disk as they come
 //!     ▲                                └▶ flight    one process, whose events stay in memory until they are asked for
+//!     │                                └▶ shared    all processes of the session, in one ring
 //!     └─────────────── Report ──────────────┘
 //! ```
 //! Everything that trusts, maps, reads or decodes what a process sent happens here, so that a process can hold up
@@ -13,7 +14,9 @@
 mod application;
 mod flight;
 mod idle;
+mod lanes;
 mod process;
+pub(crate) mod shared;
 
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,7 +26,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use laneway_control::{Hello, Mode};
 use laneway_ringbuf::{LaneReader, Waker};
 
-pub(crate) use application::tidy;
+pub(crate) use application::{tidy, tidy_hello};
+use shared::SharedReport;
 
 use crate::Error;
 use crate::consumer::{Shared, spawn};
@@ -48,6 +52,15 @@ pub(crate) enum Report {
     Refused(Error),
     /// It has ended, and this is what came of it. The last report.
     Finished(Box<ProcessSummary>),
+    /// It may write into the shared ring.
+    Admitted {
+        /// How many kinds of event it can emit.
+        event_kinds: usize,
+        /// Their numbers.
+        ids: OwnedFd,
+    },
+    /// Something about the shared ring.
+    Shared(SharedReport),
 }
 
 /// A snapshot that a process is asked for.

@@ -10,7 +10,6 @@
 //! that began after the process had ended.
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use laneway_control::{EventSchema, Hello};
@@ -19,16 +18,14 @@ use laneway_ringbuf::{BufferReader, Reading, clock};
 
 use super::application::{map, read_schemas, remove_buffer, tidy_hello};
 use super::idle::Silence;
-use super::{Application, Orders, Report, damage};
+use super::lanes::{Lanes, lap};
+use super::{Application, Orders, Report};
 use crate::Error;
 use crate::clocks::ring_clock;
 use crate::consumer::Shared;
 use crate::session::Place;
-use crate::storage::{LaneName, Origin, Trace, TraceWriter};
+use crate::storage::{Origin, Trace, TraceWriter};
 use crate::summary::{Counts, ProcessSummary, memory_bytes};
-
-/// Packets taken from one lane before the next lane gets its turn.
-const PACKETS_PER_TURN: usize = 64;
 
 /// Records a process from its hello to its end.
 pub(super) fn record(
@@ -43,26 +40,14 @@ pub(super) fn record(
     Ok(drain.summarize(shared, orders))
 }
 
-/// An earlier consumer may have died between writing a packet and saying so in the ring.
-fn skip_what_is_on_disk(reader: &mut BufferReader, trace: &TraceWriter) {
-    for lane in reader.lanes() {
-        for extent in trace.extents(lane) {
-            lane.skip(extent.position, extent.bytes, extent.end);
-        }
-    }
-}
-
 struct Drain {
     hello: Hello,
     /// The events, until the clock is settled and they are described for the last time.
     unsettled: Option<Vec<EventSchema>>,
     event_kinds: usize,
     ring: OwnedFd,
-    reader: BufferReader,
-    trace: TraceWriter,
+    lanes: Lanes,
     resumed: bool,
-    /// What was added to the progress as lost.
-    told_lost: u64,
     memory_bytes: u64,
 }
 
@@ -75,7 +60,7 @@ impl Drain {
         } = application;
         tidy_hello(&mut hello);
         let events = read_schemas(schemas)?;
-        let mut reader = BufferReader::of(map(&hello, &ring, shared)?, Reading::InOrder);
+        let reader = BufferReader::of(map(&hello, &ring, shared)?, Reading::InOrder);
         let _ = orders.waker.set(reader.waker());
 
         let session = &shared.session;
@@ -96,16 +81,13 @@ impl Drain {
                 TraceWriter::resume(directory, uuid, &class, format)?
             }
         };
-        skip_what_is_on_disk(&mut reader, &trace);
         Ok(Drain {
             event_kinds: events.len(),
             unsettled: (!clock.settled).then_some(events),
-            trace,
+            lanes: Lanes::new(reader, trace),
             hello,
             ring,
-            reader,
             resumed,
-            told_lost: 0,
             memory_bytes: 0,
         })
     }
@@ -116,72 +98,24 @@ impl Drain {
         let mut silence = Silence::default();
         loop {
             let over = orders.is_over();
-            self.take_whole(shared);
+            self.lanes.take_whole(shared, |_| {});
             if over {
-                self.take_rest(shared);
+                self.lanes
+                    .take_rest(lap(&self.hello.channel), shared, |_| {});
                 return self.settle_clock_now(shared);
             }
             if Instant::now() >= flush_at {
                 self.settle_clock(shared);
-                self.take_published(shared);
+                self.lanes.take_published(shared, |_| {});
                 self.memory_bytes = self.memory_bytes.max(memory_bytes(&self.ring));
-                if silence.look(self.recorded()) {
+                if silence.look(self.lanes.recorded()) {
                     report(Report::Idle);
                 }
                 flush_at = Instant::now() + period;
             }
             let limit = flush_at.saturating_duration_since(Instant::now());
-            self.reader.wait(limit.max(Duration::from_micros(1)));
+            self.lanes.reader.wait(limit.max(Duration::from_micros(1)));
         }
-    }
-
-    /// Whole sub-buffers, of each lane in its turn.
-    fn take_whole(&mut self, shared: &Shared) {
-        for lane in self.reader.lanes() {
-            let name = LaneName::of(lane);
-            for _ in 0..PACKETS_PER_TURN {
-                let Some(packet) = lane.next_packet() else {
-                    break;
-                };
-                shared.count(self.trace.take(packet, name));
-            }
-        }
-        self.count_lost(shared);
-    }
-
-    /// What is published in sub-buffers that are still being filled.
-    fn take_published(&mut self, shared: &Shared) {
-        for lane in self.reader.lanes() {
-            let name = LaneName::of(lane);
-            if let Some(packet) = lane.partial_packet() {
-                shared.count(self.trace.take(packet, name));
-            }
-        }
-    }
-
-    /// Everything there is. Nobody writes any more; should somebody do so all the same, he is left behind after a lap.
-    fn take_rest(&mut self, shared: &Shared) {
-        let channel = &self.hello.channel;
-        let lap = channel
-            .sub_buffer_bytes
-            .saturating_mul(u64::from(channel.sub_buffers).saturating_add(1));
-        for lane in self.reader.lanes() {
-            let name = LaneName::of(lane);
-            let mut taken = 0_u64;
-            while taken <= lap {
-                let Some(packet) = lane.final_packet() else {
-                    break;
-                };
-                taken = taken.saturating_add(packet.record_bytes());
-                shared.count(self.trace.take(packet, name));
-            }
-        }
-        self.count_lost(shared);
-    }
-
-    fn recorded(&mut self) -> u64 {
-        let lanes = self.reader.lanes().iter();
-        lanes.fold(0, |sum, lane| sum.wrapping_add(lane.recorded()))
     }
 
     /// Writes the metadata for the last time, if the clock is settled by now.
@@ -206,21 +140,14 @@ impl Drain {
     fn describe_better(&mut self, clock: ClockClass, shared: &Shared) {
         if let Some(events) = self.unsettled.take() {
             let trace = Trace {
-                uuid: self.trace.uuid(),
+                uuid: self.lanes.trace.uuid(),
                 origin: Origin::Process(&self.hello),
                 host: shared.session.host(),
                 created: shared.session.created(),
             };
-            self.trace.describe_better(&trace.describe(&events, clock));
+            let class = trace.describe(&events, clock);
+            self.lanes.trace.describe_better(&class);
         }
-    }
-
-    fn count_lost(&mut self, shared: &Shared) {
-        let lanes = self.reader.lanes().iter();
-        let lost = lanes.fold(0_u64, |sum, lane| sum.saturating_add(lane.lost().total()));
-        let more = lost.saturating_sub(self.told_lost);
-        shared.progress.lost.fetch_add(more, Ordering::Relaxed);
-        self.told_lost += more;
     }
 
     fn summarize(mut self, shared: &Shared, orders: &Orders) -> ProcessSummary {
@@ -228,21 +155,13 @@ impl Drain {
         let mut counts = Counts::default();
         counts.lost.before_attach = self.hello.lost_before_attach;
         counts.settle();
-        let mut lanes = Vec::new();
-        let mut problems = Vec::new();
-        for lane in self.reader.lanes() {
-            let summary = self.trace.close(lane, lane.lost(), now);
-            counts += summary.counts;
-            problems.extend(damage(lane));
-            lanes.push(summary);
-        }
-        lanes.sort_by_key(|lane| (lane.atomic, lane.cpu));
-        problems.extend_from_slice(self.trace.problems());
+        let (lanes, mut problems) = self.lanes.close(now);
+        lanes.iter().for_each(|lane| counts += lane.counts);
         problems.extend(orders.take_fault());
         let removed = remove_buffer(&self.hello, &self.ring, shared);
         problems.extend(removed.err().map(|e| e.to_string()));
         ProcessSummary {
-            trace: self.trace.directory().to_owned(),
+            trace: self.lanes.trace.directory().to_owned(),
             resumed: self.resumed,
             event_kinds: self.event_kinds,
             memory_bytes: self.memory_bytes.max(memory_bytes(&self.ring)),

@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::Error;
 use crate::drain;
-use crate::summary::Summary;
+use crate::summary::{SharedProcess, Summary};
 
 /// An application, from its connection to its last report.
 pub(crate) struct Client {
@@ -24,9 +24,26 @@ pub(crate) struct Client {
 }
 
 pub(crate) enum State {
+    /// It has said nothing yet.
     Greeting,
+    /// Its own thread drains it.
     Recording(drain::Handle),
+    /// Its own thread drains it for the last time.
     Ending(drain::Handle),
+    /// Its events get the numbers that they have in the shared ring.
+    Admitting(Box<SharedProcess>),
+    /// It writes into the shared ring.
+    Sharing(Sharing),
+    /// It is dead, and what it left in the shared ring is being looked after.
+    Burying(Sharing),
+}
+
+/// A process that writes into the shared ring, or did.
+#[derive(Debug, Default)]
+pub(crate) struct Sharing {
+    /// What it writes into busy headers.
+    pub(crate) slot: u16,
+    pub(crate) process: Box<SharedProcess>,
 }
 
 impl Client {

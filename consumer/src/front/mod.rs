@@ -14,6 +14,7 @@
 //! has sent is read before its hang-up is believed.
 
 mod client;
+mod sharing;
 mod snapshots;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use laneway_control::{Hello, Mode, ToApplication, ToConsumer};
+use laneway_control::{Buffers, Hello, Mode, ToApplication, ToConsumer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Error;
@@ -32,6 +33,7 @@ use crate::drain::{self, Application, Report, SnapshotOrder, tidy};
 use crate::listen::Listener;
 use crate::summary::Summary;
 use client::{Client, State, admit};
+use sharing::SharedRing;
 use snapshots::Snapshots;
 
 /// How long to leave the listener alone when there are no descriptors left.
@@ -52,6 +54,7 @@ pub(crate) struct Front {
     reports: Receiver<(u64, Report)>,
     reporter: Sender<(u64, Report)>,
     snapshots: Snapshots,
+    sharing: SharedRing,
     summary: Summary,
     stop_by: Option<Instant>,
 }
@@ -72,6 +75,7 @@ impl Front {
             reports,
             reporter,
             snapshots: Snapshots::default(),
+            sharing: SharedRing::default(),
             summary,
             stop_by: None,
         }
@@ -138,9 +142,12 @@ impl Front {
         for client in self.clients.values() {
             until = until.min(match &client.state {
                 State::Greeting => client.since + self.shared.options.hello_timeout,
-                State::Recording(_) => continue,
-                State::Ending(_) => now + NUDGE,
+                State::Recording(_) | State::Admitting(_) | State::Sharing(_) => continue,
+                State::Ending(_) | State::Burying(_) => now + NUDGE,
             });
+        }
+        if self.stop_by.is_some() && self.clients.is_empty() {
+            until = now + NUDGE; // the shared ring is still being written
         }
         for time in [Some(self.accept_again), self.stop_by]
             .into_iter()
@@ -191,7 +198,10 @@ impl Front {
                 return;
             };
             let Some(connection) = &mut client.connection else {
-                return;
+                // One that has hung up and shares the ring is waited for.
+                return if dead {
+                    self.silent(id, None)
+                };
             };
             match connection.receive::<ToConsumer>() {
                 Ok(Some(message)) => self.heed(id, message),
@@ -216,6 +226,7 @@ impl Front {
                 self.refuse(id, &Error::Unable { pid, name, reason });
             }
             (ToConsumer::Stopped, State::Recording(_)) => self.gone(id, None),
+            (ToConsumer::Stopped, State::Sharing(_)) => self.left(id, None),
             (ToConsumer::Hello(_), _) => {
                 self.gone(id, Some(Error::OutOfTurn { message: "Hello" }));
             }
@@ -234,12 +245,18 @@ impl Front {
         if attached >= limit {
             return Err(Error::TooManyProcesses { limit });
         }
+        if hello.channel.buffers == Buffers::Shared {
+            return self.admit(id, hello);
+        }
         let client = self.clients.get_mut(&id).expect("it just spoke");
         let connection = client.connection.as_mut().expect("it just spoke");
         let fds: [OwnedFd; 2] = connection
             .take_fds()
             .try_into()
-            .map_err(|fds: Vec<OwnedFd>| Error::HelloFds { fds: fds.len() })?;
+            .map_err(|fds: Vec<OwnedFd>| Error::HelloFds {
+                fds: fds.len(),
+                wanted: 2,
+            })?;
         let [ring, schemas] = fds;
         client.in_flight = hello.channel.mode == Mode::Overwrite;
         let application = Application {
@@ -276,6 +293,8 @@ impl Front {
                 Report::Idle => self.tell(id, &ToApplication::Trim),
                 Report::Ready => self.tell(id, &ToApplication::Accepted),
                 Report::Snapshot(part) => self.snapshots.add(id, part),
+                Report::Admitted { event_kinds, ids } => self.admitted(id, event_kinds, &ids),
+                Report::Shared(report) => self.heed_shared(report),
                 Report::Refused(e) => self.refuse(id, &e),
                 Report::Finished(process) => {
                     self.summary.add(*process);
@@ -312,8 +331,11 @@ impl Front {
     /// An application has nothing more to say: it is gone, has stopped, or is not to be listened to any longer.
     fn gone(&mut self, id: u64, fault: Option<Error>) {
         let client = self.clients.get_mut(&id).expect("it was there");
+        if matches!(client.state, State::Sharing(_) | State::Burying(_)) {
+            return self.silent(id, fault.map(|e| e.to_string()));
+        }
         match std::mem::replace(&mut client.state, State::Greeting) {
-            State::Greeting => {
+            State::Greeting | State::Admitting(_) | State::Sharing(_) | State::Burying(_) => {
                 if let Some(e) = fault {
                     return self.refuse(id, &e);
                 }
@@ -360,6 +382,7 @@ impl Front {
             match &client.state {
                 State::Greeting if now >= client.since + limit => silent.push(*id),
                 State::Ending(handle) => handle.nudge(),
+                State::Burying(_) => self.sharing.nudge(),
                 _ => {}
             }
         }
@@ -381,30 +404,32 @@ impl Front {
                 self.serve(id);
             }
             for client in self.clients.values() {
-                if let (Some(connection), State::Recording(_)) = (&client.connection, &client.state)
-                {
+                let writes = matches!(client.state, State::Recording(_) | State::Sharing(_));
+                if let Some(connection) = client.connection.as_ref().filter(|_| writes) {
                     let _ = connection.send(&ToApplication::Stop, &[]);
                 }
             }
             self.stop_by = Some(Instant::now() + self.shared.options.stop_timeout);
-            return self.clients.is_empty();
+            return self.clients.is_empty() && self.end_sharing();
         };
         if Instant::now() >= stop_by {
+            let seconds = self.shared.options.stop_timeout.as_secs_f64();
+            let fault = format!(
+                "it did not stop within {seconds} s; what it emitted later is not recorded"
+            );
             let late: Vec<u64> = self.clients.keys().copied().collect();
             for id in late {
                 match &self.clients[&id].state {
-                    State::Greeting => self.remove(id),
+                    State::Greeting | State::Admitting(_) => self.remove(id),
                     State::Recording(handle) => {
-                        let seconds = self.shared.options.stop_timeout.as_secs_f64();
-                        handle.end(Some(format!(
-                            "it did not stop within {seconds} s; what it emitted later is not recorded"
-                        )));
+                        handle.end(Some(fault.clone()));
                         self.gone(id, None);
                     }
-                    State::Ending(_) => {}
+                    State::Sharing(_) => self.left(id, Some(fault.clone())),
+                    State::Ending(_) | State::Burying(_) => {}
                 }
             }
         }
-        self.clients.is_empty()
+        self.clients.is_empty() && self.end_sharing()
     }
 }

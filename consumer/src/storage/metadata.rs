@@ -41,7 +41,6 @@ pub(crate) enum Origin<'a> {
     /// Those of one process.
     Process(&'a Hello),
     /// Those of all processes that use the channel.
-    #[expect(dead_code, reason = "for shared buffers")]
     Shared(&'a ChannelConfig),
 }
 
