@@ -45,14 +45,16 @@ pub(super) fn next_event<const CLOCK: bool>(
         }
     };
     let context = cursor.at;
-    let class = plan.event(id).ok_or(EventStop::Class(id))?;
-    let event = &plan.events[class];
-    match event.fixed {
+    let (class, fixed) = plan.known(id).ok_or(EventStop::Class(id))?;
+    match fixed {
         Some((align, bits)) => {
             cursor.align(align);
             cursor.skip(bits).map_err(Stop::from)?;
         }
-        None => cursor.lend(|cursor| event.past.run(cursor, slots, &mut Nothing))?,
+        None => {
+            let past = &plan.events[class].past;
+            cursor.lend(|cursor| past.run(cursor, slots, &mut Nothing))?;
+        }
     }
     if cursor.at == begin {
         return Err(EventStop::NoProgress);

@@ -43,13 +43,23 @@ pub(crate) struct StreamPlan {
     pub(crate) event_context: Option<Node>,
     pub(crate) event_context_program: Program,
     pub(crate) events: Vec<EventPlan>,
-    /// Index plus one of the event class of every small id; 0 for none.
-    dense: Box<[u32]>,
+    /// The event class of every small id.
+    dense: Box<[Known]>,
     sparse: HashMap<u64, usize>,
     /// How many slots the scopes of this class need.
     pub(crate) slots: usize,
     /// The index of its clock in the trace class.
     pub(crate) clock: Option<usize>,
+}
+
+/// What it takes to go past an event, in one place: where the next one begins waits for every look into memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// The index of its class plus one; 0 if there is none of this id.
+    class: u32,
+    /// What is behind the header begins at a multiple of this many bits, and takes this many if that is always the same.
+    align: u32,
+    fixed: Option<u64>,
 }
 
 /// How to decode an event.
@@ -196,8 +206,13 @@ impl StreamPlan {
             match event.id < DENSE {
                 true => {
                     let id = event.id as usize;
-                    dense.resize(dense.len().max(id + 1), 0);
-                    dense[id] = i as u32 + 1;
+                    dense.resize(dense.len().max(id + 1), Known::default());
+                    let fixed = events[i].fixed;
+                    dense[id] = Known {
+                        class: i as u32 + 1,
+                        align: fixed.map_or(1, |(align, _)| align),
+                        fixed: fixed.map(|(_, bits)| bits),
+                    };
                 }
                 false => drop(sparse.insert(event.id, i)),
             }
@@ -229,11 +244,22 @@ impl StreamPlan {
     }
 
     /// The index of the event class of this id.
-    #[inline(always)]
     pub(crate) fn event(&self, id: u64) -> Option<usize> {
+        self.known(id).map(|(class, _)| class)
+    }
+
+    /// The same, and how far it is past what is behind the header, if that is an alignment and a number of bits.
+    #[inline(always)]
+    pub(crate) fn known(&self, id: u64) -> Option<(usize, Option<(u32, u64)>)> {
         match self.dense.get(id as usize) {
-            Some(&found) if id < DENSE => (found as usize).checked_sub(1),
-            _ => self.sparse.get(&id).copied(),
+            Some(known) if id < DENSE => {
+                let class = (known.class as usize).checked_sub(1)?;
+                Some((class, known.fixed.map(|bits| (known.align, bits))))
+            }
+            _ => {
+                let class = *self.sparse.get(&id)?;
+                Some((class, self.events[class].fixed))
+            }
         }
     }
 }
