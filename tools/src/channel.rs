@@ -208,7 +208,7 @@ fn buffer_directory(directory: &Path) -> anyhow::Result<String> {
     let found =
         rustix::fs::statfs(&path).with_context(|| format!("cannot keep buffers in {shown}"))?;
     anyhow::ensure!(
-        path.is_dir() && i64::from(found.f_type) == TMPFS,
+        path.is_dir() && found.f_type == TMPFS,
         "{shown} is not a directory on a tmpfs; choose one that is, such as /dev/shm"
     );
     path.into_os_string()
