@@ -230,9 +230,13 @@ impl Attachment {
         self.hello.channel.mode == Mode::Overwrite
     }
 
-    /// Gives memory that is not needed now back to the kernel.
+    /// Gives memory that is not needed now back to the kernel. Not that of a shared ring: what this process holds still,
+    /// others may be about to open.
     pub(crate) fn trim(&self) -> u64 {
-        self.channel().give_back_idle(LEAVE)
+        match self.hello.channel.buffers {
+            Buffers::PerProcess => self.channel().give_back_idle(LEAVE),
+            Buffers::Shared => 0,
+        }
     }
 
     /// Makes all threads leave the ring, and unmaps it.

@@ -10,6 +10,8 @@
 //! they emit. That the parent had no consumer then is no reason to have none for ever: think of a daemon that forks twice
 //! at its start, and is to be recorded days later.
 //!
+//! The child of a bare clone(2) is found out by an event that fails, so it has to have had a parent that was recorded.
+//!
 //! Invariant: between its fork and its own agent's work no child records anything.
 
 use std::ptr;

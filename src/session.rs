@@ -81,7 +81,8 @@ impl Session {
 
     /// Tells the consumer at `meeting`, if there is one, of a ring that an earlier one left.
     pub(crate) fn resume(meeting: &Rendezvous, attachment: Attachment) -> Result<Self, Attachment> {
-        let Ok(connection) = connect(meeting) else {
+        // Why not, is no news to anybody: this is tried again and again.
+        let Ok(connection) = Connection::connect(meeting) else {
             return Err(attachment);
         };
         if let Err(e) = attachment.say_hello(&connection) {
