@@ -74,11 +74,10 @@ impl Agent<'_> {
     /// Serves one consumer after the other, until there can be none any more.
     fn live(&self, first: Result<Session, NoSession>) {
         let mut pause = match first {
-            Ok(session) => Some(self.see_through(session)),
+            Ok(session) => self.see_through(session).pause(),
             Err(NoSession::Nobody) => None,
-            Err(NoSession::Unable) => Some(Parted::Unable),
-        }
-        .map(Parted::pause);
+            Err(NoSession::Unable) => Parted::Unable.pause(),
+        };
         let mut failures = SHORTEST_PAUSE;
         while self.is_at_home() {
             let gate = match Gate::wait(self.meeting) {
@@ -99,21 +98,23 @@ impl Agent<'_> {
             };
             failures = match parted {
                 Parted::Unwanted => (failures * 2).min(LONGEST_PAUSE),
-                Parted::Well | Parted::Unable => SHORTEST_PAUSE,
+                Parted::Well | Parted::Renewed | Parted::Unable => SHORTEST_PAUSE,
             };
-            pause = Some(parted.pause().max(failures));
+            pause = parted.pause().map(|pause| pause.max(failures));
         }
         report::say("the process has another root directory now; no consumer can be found there");
     }
 
     /// Serves a consumer, and whoever comes after it when it dies.
     fn see_through(&self, mut session: Session) -> Parted {
+        let mut resumed = false;
         loop {
             match session.serve() {
                 Ended::Stopped => return Parted::Well,
+                Ended::Rejected if resumed => return Parted::Renewed,
                 Ended::Rejected => return Parted::Unwanted,
                 Ended::Alone(attachment) => match self.find_next(attachment) {
-                    Some(next) => session = next,
+                    Some(next) => (session, resumed) = (next, true),
                     None => return Parted::Well,
                 },
             }
@@ -154,6 +155,8 @@ impl Agent<'_> {
 enum Parted {
     /// It stopped us, or is gone.
     Well,
+    /// It did not want the ring that another one left: it may want us with a new one.
+    Renewed,
     /// It did not want us.
     Unwanted,
     /// It was told why it cannot have us.
@@ -161,11 +164,12 @@ enum Parted {
 }
 
 impl Parted {
-    /// How long to leave it alone at least.
-    fn pause(self) -> Duration {
+    /// How long to leave it alone at least, if at all.
+    fn pause(self) -> Option<Duration> {
         match self {
-            Parted::Well | Parted::Unwanted => SHORTEST_PAUSE,
-            Parted::Unable => UNABLE_PAUSE,
+            Parted::Renewed => None,
+            Parted::Well | Parted::Unwanted => Some(SHORTEST_PAUSE),
+            Parted::Unable => Some(UNABLE_PAUSE),
         }
     }
 }
