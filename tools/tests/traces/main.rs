@@ -8,6 +8,7 @@ mod mistakes;
 mod parquet;
 mod perfetto;
 mod repair;
+mod round_trip;
 mod run;
 mod stats;
 mod terminal;
