@@ -30,6 +30,8 @@ pub struct Options {
     pub stop_timeout: Duration,
     /// What traces are written in.
     pub trace_format: TraceFormat,
+    /// Whether the files of buffers stay where they are when all of them is in a trace.
+    pub keep_buffers: bool,
 }
 
 impl Default for Options {
@@ -41,6 +43,7 @@ impl Default for Options {
             hello_timeout: Duration::from_secs(10),
             stop_timeout: Duration::from_secs(2),
             trace_format: TraceFormat::default(),
+            keep_buffers: false,
         }
     }
 }
@@ -98,18 +101,8 @@ impl Consumer {
     /// The system refuses a descriptor or a thread.
     pub fn start(session: Session, listener: Listener, options: Options) -> Result<Self, Error> {
         raise_descriptor_limit();
-        let alarm = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
-            .map_err(Error::system("make an eventfd"))?;
-        let shared = Arc::new(Shared {
-            session,
-            options,
-            finish: OnceLock::new(),
-            progress: Counters::default(),
-            channel: listener.channel().clone(),
-            snapshots: AtomicU64::new(0),
-            complete: Mutex::default(),
-            alarm,
-        });
+        let channel = listener.channel().clone();
+        let shared = Arc::new(Shared::new(session, options, channel)?);
         // The earlier the measurement begins, the better it gets; and lanes should not have to wait for it.
         shared.session.clocks().look(best_clock())?;
         let front = Front::new(shared.clone(), listener);
@@ -162,6 +155,25 @@ impl Consumer {
 }
 
 impl Shared {
+    pub(crate) fn new(
+        session: Session,
+        options: Options,
+        channel: ChannelConfig,
+    ) -> Result<Shared, Error> {
+        let alarm = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(Error::system("make an eventfd"))?;
+        Ok(Shared {
+            session,
+            options,
+            finish: OnceLock::new(),
+            progress: Counters::default(),
+            channel,
+            snapshots: AtomicU64::new(0),
+            complete: Mutex::default(),
+            alarm,
+        })
+    }
+
     /// There is more in a trace.
     pub(crate) fn count(&self, gain: Gain) {
         self.progress.bytes.fetch_add(gain.bytes, Ordering::Relaxed);

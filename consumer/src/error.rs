@@ -157,6 +157,17 @@ pub enum Error {
         name: String,
     },
 
+    /// A buffer whose process can still write into it.
+    #[error("{} is in use by {name} ({pid}), which is alive; end it first", path.display())]
+    StillAlive {
+        /// The buffer.
+        path: PathBuf,
+        /// The process.
+        pid: u32,
+        /// Its name.
+        name: String,
+    },
+
     /// An application says that a file is its buffer, and it is not.
     #[error("{} is not the buffer of the application that says so; it is left alone", path.display())]
     NotItsBuffer {

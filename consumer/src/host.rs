@@ -1,6 +1,11 @@
 //! The machine, as a trace describes it.
 
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+
 use laneway_ctf::model::Uuid;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use crate::Error;
 
@@ -33,4 +38,14 @@ pub(crate) fn random_uuid() -> Result<Uuid, Error> {
     let flags = rustix::rand::GetRandomFlags::empty();
     rustix::rand::getrandom(&mut bytes, flags).map_err(Error::system("get random bytes"))?;
     Ok(Uuid::from_random(bytes))
+}
+
+/// A memory file with these bytes, which nobody can change any more.
+pub(crate) fn sealed_file(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
+    let mut file = File::from(memfd_create("laneway", flags)?);
+    file.write_all(bytes)?;
+    let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+    fcntl_add_seals(&file, seals)?;
+    Ok(file.into())
 }

@@ -42,6 +42,7 @@ mod events;
 mod front;
 mod host;
 mod listen;
+mod recovery;
 mod session;
 mod storage;
 mod summary;
@@ -49,6 +50,7 @@ mod summary;
 pub use consumer::{Consumer, Options, Progress};
 pub use error::Error;
 pub use listen::Listener;
+pub use recovery::Recovery;
 pub use session::{Session, file_name};
 pub use storage::TraceFormat;
 pub use summary::{

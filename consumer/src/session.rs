@@ -189,6 +189,12 @@ impl Session {
         })
     }
 
+    /// The traces that an earlier consumer left and nobody has gone on with; they are nobody's now.
+    pub(crate) fn take_left(&self) -> BTreeMap<Uuid, PathBuf> {
+        let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut traces.left)
+    }
+
     /// Makes the directory for the trace of a ring that all processes share.
     ///
     /// # Errors

@@ -136,6 +136,137 @@ fn an_application_outlives_a_daemon_that_is_killed_and_joins_the_next_one() {
 }
 
 #[test]
+fn a_daemon_that_is_killed_is_followed_by_one_that_goes_on_with_its_traces() {
+    let place = Place::new();
+    let application = Running::start(place.application("bad_ends").args(["for-a-while", "3"]));
+    for round in 0..4 {
+        let options = ["--flush-period=20ms", "--resume"];
+        let daemon = place.daemon("trace", &options);
+        daemon.await_events();
+        std::thread::sleep(Duration::from_millis(100 + 70 * round));
+        daemon.running.signal(Signal::KILL);
+        assert_eq!(daemon.running.wait().code(), None);
+    }
+    let last = place.daemon("trace", &["--flush-period=20ms", "--resume"]);
+    let trace = last.trace.clone();
+    let output = application.wait().succeeded();
+    let (_, summary) = last.finish();
+    let process = summary.process();
+    assert_eq!(process.problems, [""; 0]);
+    assert_eq!(process.counts.lost.total(), 0);
+    let seen = ticks(&trace, output.number("pid"));
+    assert_eq!(seen.end, output.number("emitted"));
+    assert_eq!(seen.end - seen.start, process.counts.recorded);
+    assert_eq!(fs::read_dir(&trace).unwrap().count(), 1, "one trace");
+    let _ = laneway_tests::lanes::check(&trace);
+}
+
+#[test]
+fn a_daemon_does_not_go_on_where_another_one_records() {
+    let place = Place::new();
+    let first = place.daemon("trace", &[]);
+    let elsewhere = Place::new();
+    let second = run(&mut elsewhere.daemon_command(&first.trace, &["--resume"]));
+    assert_eq!(second.code(), Some(1), "{second:#?}");
+    assert!(
+        second.stderr.contains("another consumer records into"),
+        "{}",
+        second.stderr
+    );
+    assert!(first.finish().1.processes.is_empty());
+}
+
+#[test]
+fn a_snapshot_is_taken_of_all_applications_when_somebody_asks_for_it() {
+    let place = Place::new();
+    let mut daemon = place.daemon("trace", &["--mode=overwrite", "--sub-buffer-size=4K"]);
+    let mut applications: Vec<_> = (0..2)
+        .map(|_| Running::start(place.application("bad_ends").args(["for-a-while", "1000"])))
+        .collect();
+    let pids: Vec<_> = applications
+        .iter_mut()
+        .map(|application| application.await_number("pid"))
+        .collect();
+    std::thread::sleep(Duration::from_millis(300));
+    for number in 1..=2 {
+        daemon.running.signal(Signal::USR1);
+        daemon.running.await_text(&format!("snapshot {number}:"));
+        let snapshot = daemon.trace.join(format!("snapshot-{number}"));
+        for pid in &pids {
+            assert!(!ticks(&snapshot, *pid).is_empty(), "{pid} in {number}");
+        }
+    }
+    assert!(
+        applications
+            .iter_mut()
+            .all(|application| !application.is_over())
+    );
+    // What the end of a process leaves: a crash, too.
+    applications[0].signal(Signal::KILL);
+    let trace = daemon.trace.clone();
+    laneway_tests::eventually("the end of it", Duration::from_secs(10), || {
+        trace
+            .join(format!("end/bad_ends-{}", pids[0]))
+            .join("metadata")
+            .exists()
+    });
+    let (_, summary) = daemon.finish();
+    let recorded: u64 = pids
+        .iter()
+        .map(|pid| ticks(&trace.join("end"), *pid))
+        .map(|ticks| ticks.end - ticks.start)
+        .sum();
+    assert_eq!(recorded, summary.total.recorded);
+    drop(applications);
+}
+
+#[test]
+fn what_was_in_memory_when_both_were_killed_is_recovered_into_their_trace() {
+    let place = Place::new();
+    let memory = tempfile::tempdir_in("/dev/shm").expect("a tmpfs");
+    let directory = format!("--buffer-directory={}", memory.path().display());
+    // It writes only what is whole: most of it is in memory alone.
+    let daemon = place.daemon("trace", &[&directory, "--flush-period=3600s"]);
+    let mut application =
+        Running::start(place.application("bad_ends").args(["for-a-while", "1000"]));
+    let pid = application.await_number("pid");
+    std::thread::sleep(Duration::from_millis(500));
+    daemon.running.signal(Signal::KILL);
+    let trace = daemon.trace.clone();
+    let _ = daemon.running.wait();
+
+    let recover = || {
+        let mut command = laneway_tests::process::command(laneway_tests::laneway());
+        command
+            .arg("recover")
+            .arg(memory.path())
+            .arg("--resume")
+            .arg(&trace);
+        run(&mut command)
+    };
+    let refused = recover();
+    assert_eq!(refused.code(), Some(1), "{refused:#?}");
+    assert!(
+        refused.stderr.contains("which is alive"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(ticks(&trace, pid), 0..0);
+
+    application.signal(Signal::KILL);
+    let _ = application.wait();
+    let _ = recover().succeeded();
+    let seen = ticks(&trace, pid);
+    assert!(seen.start == 0 && seen.end > 50, "{seen:?}");
+    assert_eq!(
+        fs::read_dir(memory.path()).unwrap().count(),
+        0,
+        "they are removed"
+    );
+    assert_eq!(fs::read_dir(&trace).unwrap().count(), 1, "one trace");
+}
+
+#[test]
 fn daemons_follow_each_other_and_no_event_is_in_two_traces() {
     let place = Place::new();
     let mut application =

@@ -66,7 +66,7 @@ pub(crate) struct ChannelArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum FormatArg {
+pub(crate) enum FormatArg {
     /// Common Trace Format 1.8: all its readers know it
     #[value(name = "ctf-1.8")]
     Ctf1_8,
@@ -91,7 +91,7 @@ enum ModeArg {
 enum BuffersArg {
     /// Each process has one of its own, and a trace of its own
     Process,
-    /// All processes write into one; each event names its process
+    /// All processes write into one; each event names its process. What is in memory when this command is killed is lost
     Shared,
 }
 
@@ -111,6 +111,15 @@ enum ClockArg {
     Tsc,
     /// CLOCK_MONOTONIC
     Monotonic,
+}
+
+impl From<FormatArg> for TraceFormat {
+    fn from(format: FormatArg) -> Self {
+        match format {
+            FormatArg::Ctf1_8 => TraceFormat::Ctf1_8,
+            FormatArg::Ctf2 => TraceFormat::Ctf2,
+        }
+    }
 }
 
 impl ChannelArgs {
@@ -177,10 +186,7 @@ impl ChannelArgs {
         );
         Ok(Options {
             flush_period: self.flush_period,
-            trace_format: match self.trace_format {
-                FormatArg::Ctf1_8 => TraceFormat::Ctf1_8,
-                FormatArg::Ctf2 => TraceFormat::Ctf2,
-            },
+            trace_format: self.trace_format.into(),
             ..Options::default()
         })
     }
@@ -199,8 +205,6 @@ fn require_concurrency_ids() -> anyhow::Result<()> {
 
 /// An absolute path, of a directory whose files are memory.
 fn buffer_directory(directory: &Path) -> anyhow::Result<String> {
-    /// statfs(2), `TMPFS_MAGIC`.
-    const TMPFS: i64 = 0x0102_1994;
     let shown = directory.display();
     let path = directory
         .canonicalize()
@@ -208,7 +212,7 @@ fn buffer_directory(directory: &Path) -> anyhow::Result<String> {
     let found =
         rustix::fs::statfs(&path).with_context(|| format!("cannot keep buffers in {shown}"))?;
     anyhow::ensure!(
-        path.is_dir() && found.f_type == TMPFS,
+        path.is_dir() && found.f_type == 0x0102_1994, /* TMPFS_MAGIC */
         "{shown} is not a directory on a tmpfs; choose one that is, such as /dev/shm"
     );
     path.into_os_string()

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   record   runs a program and records it         ┐
-//!   daemon   records whatever comes along          ├─ laneway-consumer
+//!   daemon   records whatever comes along          │
+//!   recover  reads what both left in memory        ├─ laneway-consumer
 //!   demo     records a workload of its own         ┘
 //!   events   lists what a program can emit         ── the program itself, before its `main`
 //!   view     prints a trace                        ┐
@@ -28,6 +29,7 @@ mod man;
 mod output;
 mod progress;
 mod record;
+mod recover;
 mod report;
 mod signals;
 mod snapshots;
@@ -70,6 +72,7 @@ struct Cli {
 enum Command {
     Record(record::Args),
     Daemon(daemon::Args),
+    Recover(recover::Args),
     Events(events::Args),
     Demo(demo::Args),
     View(trace::view::Args),
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Record(args) => exit::code_or(record::run(&args), exit::OWN_FAILURE),
         Command::Daemon(args) => exit::code_or(daemon::run(&args), 1),
+        Command::Recover(args) => exit::code_or(recover::run(&args), 1),
         Command::Events(args) => exit::code_or(events::run(&args), 1),
         Command::View(args) => exit::code_or(trace::view::run(&args), 1),
         Command::Stats(args) => exit::code_or(trace::stats::run(&args), 1),

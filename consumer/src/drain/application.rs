@@ -53,6 +53,9 @@ pub(crate) fn remove_buffer(hello: &Hello, ring: &OwnedFd, shared: &Shared) -> R
         return Ok(());
     };
     let path = Path::new(path);
+    if shared.options.keep_buffers {
+        return Ok(());
+    }
     // What an application says is the name of its ring might be that of anything.
     let identity = |stat: Stat| (stat.st_dev, stat.st_ino);
     let of_path = stat(path).map(identity);

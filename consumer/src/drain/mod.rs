@@ -143,6 +143,28 @@ impl Orders {
     }
 }
 
+/// Records what is left in the ring of an application that is dead.
+///
+/// # Errors
+/// What it left cannot be used.
+pub(crate) fn recover(application: Application, shared: &Shared) -> Result<ProcessSummary, Error> {
+    let handle = Handle::default();
+    handle.end(None);
+    record(application, shared, &handle.0, &|_| {})
+}
+
+fn record(
+    application: Application,
+    shared: &Shared,
+    orders: &Orders,
+    report: &impl Fn(Report),
+) -> Result<ProcessSummary, Error> {
+    match application.hello.channel.mode {
+        Mode::Overwrite => flight::record(application, shared, orders, report),
+        Mode::Discard | Mode::Block { .. } => process::record(application, shared, orders, report),
+    }
+}
+
 /// Starts the thread for `application`.
 pub(crate) fn start(
     application: Application,
@@ -152,12 +174,7 @@ pub(crate) fn start(
     let handle = Handle::default();
     let orders = handle.0.clone();
     spawn("laneway-drain", move || {
-        let work = || match application.hello.channel.mode {
-            Mode::Overwrite => flight::record(application, &shared, &orders, &report),
-            Mode::Discard | Mode::Block { .. } => {
-                process::record(application, &shared, &orders, &report)
-            }
-        };
+        let work = || record(application, &shared, &orders, &report);
         // A bug here must not cost the other processes their traces.
         report(match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(process)) => Report::Finished(Box::new(process)),

@@ -10,8 +10,6 @@
 //!
 //! Invariant: each round does a bounded amount of work whatever the shared memory claims.
 
-use std::fs::File;
-use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -20,7 +18,6 @@ use std::time::{Duration, Instant};
 use laneway_control::{ChannelConfig, ClockChoice, ClockKind};
 use laneway_ctf::model::{ClockClass, TraceClass, Uuid};
 use laneway_ringbuf::{BufferReader, Geometry, SharedMemory, Waker, clock};
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use super::application::read_schemas;
 use super::lanes::{Lanes, lap};
@@ -28,6 +25,7 @@ use crate::Error;
 use crate::clocks::{best_clock, ring_clock};
 use crate::consumer::{Shared, spawn};
 use crate::events::EventTable;
+use crate::host::sealed_file;
 use crate::storage::{Origin, Trace, TraceWriter};
 use crate::summary::{Counts, SharedSummary, memory_bytes};
 
@@ -123,7 +121,7 @@ impl Handle {
     pub(crate) fn admit(&self, schemas: OwnedFd) -> Result<(usize, OwnedFd), Error> {
         let schemas = read_schemas(schemas)?;
         let ids = self.0.events().admit(&schemas)?;
-        let file = sealed(&ids.encode()).map_err(Error::system("make a memory file"))?;
+        let file = sealed_file(&ids.encode()).map_err(Error::system("make a memory file"))?;
         Ok((schemas.len(), file))
     }
 
@@ -292,13 +290,4 @@ fn clock_of(channel: &ChannelConfig) -> ClockKind {
         ClockChoice::Tsc => ClockKind::Tsc,
         ClockChoice::Monotonic => ClockKind::Monotonic,
     }
-}
-
-fn sealed(bytes: &[u8]) -> std::io::Result<OwnedFd> {
-    let flags = MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC;
-    let mut file = File::from(memfd_create("laneway-ids", flags)?);
-    file.write_all(bytes)?;
-    let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
-    fcntl_add_seals(&file, seals)?;
-    Ok(file.into())
 }

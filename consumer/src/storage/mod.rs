@@ -19,4 +19,4 @@ pub(crate) use lane::LaneName;
 pub(crate) use lane_file::Batch;
 pub(crate) use metadata::{Origin, Trace};
 pub(crate) use read_back::uuid_of;
-pub(crate) use trace::{Gain, TraceWriter, discarded};
+pub(crate) use trace::{Gain, TraceWriter, discarded, repair};

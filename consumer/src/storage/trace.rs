@@ -77,16 +77,7 @@ impl TraceWriter {
         class: &TraceClass,
         format: TraceFormat,
     ) -> Result<Self, Error> {
-        let mut files = Vec::new();
-        let fail = |e: io::Error| Error::io("read", &directory)(e);
-        for entry in fs::read_dir(&directory).map_err(fail)? {
-            let entry = entry.map_err(fail)?;
-            let name = entry.file_name();
-            if let Some((lane, late)) = name.to_str().and_then(LaneName::parse) {
-                files.push((lane, late, entry.path()));
-            }
-        }
-        files.sort();
+        let files = lane_files(&directory)?;
         let mut writer = TraceWriter::new(directory, uuid, class, format);
         for (name, late, path) in files {
             let back = read_back(&path, uuid).map_err(Error::io("continue", &path))?;
@@ -260,4 +251,30 @@ impl TraceWriter {
 /// readers would look for them in its first packet.
 pub(crate) fn discarded(lost: laneway_ringbuf::Lost) -> u64 {
     lost.total().saturating_sub(lost.overwritten)
+}
+
+/// Cuts half packets off the streams of a trace that nobody goes on with.
+///
+/// # Errors
+/// A file in it cannot be read or cut.
+pub(crate) fn repair(directory: &Path, uuid: Uuid) -> Result<(), Error> {
+    for (.., path) in lane_files(directory)? {
+        read_back(&path, uuid).map_err(Error::io("repair", path))?;
+    }
+    Ok(())
+}
+
+/// The stream files of a trace: the lane, and which of its late streams, in this order.
+fn lane_files(directory: &Path) -> Result<Vec<(LaneName, usize, PathBuf)>, Error> {
+    let mut files = Vec::new();
+    let fail = |e: io::Error| Error::io("read", directory)(e);
+    for entry in fs::read_dir(directory).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let name = entry.file_name();
+        if let Some((lane, late)) = name.to_str().and_then(LaneName::parse) {
+            files.push((lane, late, entry.path()));
+        }
+    }
+    files.sort();
+    Ok(files)
 }

@@ -150,7 +150,7 @@ pub(crate) fn hello(name: &str, channel: ChannelConfig) -> ToConsumer {
     ToConsumer::Hello(greeting(name, channel))
 }
 
-fn greeting(name: &str, channel: ChannelConfig) -> Hello {
+pub(crate) fn greeting(name: &str, channel: ChannelConfig) -> Hello {
     Hello {
         pid: std::process::id(),
         exe: format!("/usr/bin/{name}"),
