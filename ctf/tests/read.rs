@@ -256,3 +256,33 @@ fn a_file_cut_anywhere_yields_what_is_whole() {
     }
     assert!(most >= 38);
 }
+
+#[test]
+fn a_copy_survives_the_last_sequence_number_there_is() {
+    let header = PacketHeader {
+        uuid: UUID,
+        stream_class: 0,
+        stream: 0,
+        position: 0,
+        begin: 5,
+        end: 7,
+        sequence: u64::MAX,
+        discarded: 0,
+        events: 0,
+        cpu: 0,
+        records: 0,
+        padding: 0,
+    };
+    let bytes = packet(header, &[record(6, false, 1, Some(1), &[0; 8])]);
+    let source: std::sync::Arc<[u8]> = bytes.into();
+    let source = Box::new(source) as Box<dyn laneway_ctf::read::Source>;
+    let mut reader = Reader::of_sources(trace(), vec![("last".into(), source)]).unwrap();
+    let mut copy = laneway_ctf::read::StreamCopy::new(Vec::new(), false);
+    while let Some(item) = reader.next_item() {
+        if let Item::Event(event) = item {
+            copy.event(&event).unwrap();
+        }
+    }
+    assert_eq!(reader.stream(0).packet().sequence, Some(u64::MAX));
+    copy.finish(reader.stream(0)).unwrap();
+}

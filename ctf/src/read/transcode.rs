@@ -152,7 +152,7 @@ impl<W: Write> StreamCopy<W> {
             self.bits.patch(*at, *read, value);
         }
         self.discarded = self.packet.discarded;
-        self.sequence = sequence + 1;
+        self.sequence = sequence.wrapping_add(1);
         self.begin = None;
         let mut bytes = std::mem::take(&mut self.bits.bytes);
         // Without a size in its context, a packet ends where its content does.
@@ -349,6 +349,11 @@ fn copy(
         Node::BitArray { read, .. } | Node::Float { read, .. } => {
             let value = cursor.number(*read)?;
             out.number(*read, value);
+        }
+        Node::Wide(node) => {
+            for piece in node.pieces() {
+                out.number(piece, cursor.number(piece)?);
+            }
         }
         Node::Boolean { read, slot, .. } => {
             let value = cursor.number(*read)?;
