@@ -9,10 +9,11 @@
 //! A look at a place's state and its exchange are one step: nothing is done between them, and
 //! an exchange that fails begins again.
 
+use super::balance::nobody_writes;
 use super::bugs::Bug;
 use super::setup::Setup;
 use super::state::{Counter, Filled, NO_LAP, PASSES, State, Word};
-use super::switch::{is_free, nobody_writes, records_to_lose};
+use super::switch::{is_free, records_to_lose};
 use super::thread::{At, Own, busy, lose, own};
 
 pub(crate) fn step(state: &mut State, setup: &Setup, t: usize, event: u8) -> Result<(), String> {
@@ -246,16 +247,16 @@ fn claim(state: &mut State, setup: &Setup, t: usize, event: u8) {
     }
 }
 
-/// `help_the_dead`: moves the position past a header that stands there; says whether one did.
-pub(crate) fn help_the_dead(state: &mut State, setup: &Setup) -> bool {
+/// `help_the_dead`: moves the position past a header that stands there.
+pub(crate) fn help_the_dead(state: &mut State, setup: &Setup) {
     let position = state.reserved;
     let number = setup.number(position);
     let ready = state.place(setup, number).state == Filled::Ready { number };
-    match state.behind(setup, position) {
-        Some(end) if ready && state.at(setup, position) != Word::Empty(number) => {
-            state.reserved = end;
-            true
-        }
-        _ => false,
+    let claimed = state.at(setup, position) != Word::Empty(number);
+    if let Some(end) = state.behind(setup, position)
+        && ready
+        && claimed
+    {
+        state.reserved = end;
     }
 }

@@ -2,8 +2,10 @@
 //! died now; and if everybody has returned, that the lane flows.
 
 use super::bugs::Bug;
+use super::bury::Burial;
 use super::reader;
 use super::setup::{Lane, Setup};
+use super::snapshot::Stage;
 use super::state::{Filled, PROCESSES, State, Word};
 use super::step::{Label, Next};
 use super::switch;
@@ -35,6 +37,7 @@ pub(crate) fn check(state: &State, setup: &Setup) -> Result<(), String> {
 fn everybody_dies(state: &State, setup: &Setup) -> Result<(), String> {
     let mut end = *state;
     end.dead = (1 << PROCESSES) - 1;
+    end.reader.burial = Burial::default(); // from the beginning
     for slot in 0..PROCESSES as u8 {
         while end.buried & 1 << slot == 0 {
             bury::bury(&mut end, setup, slot);
@@ -193,10 +196,34 @@ fn the_lane_flows(state: &State, setup: &Setup) -> Result<(), String> {
         let place_at = end.places[place].state;
         let fills = matches!(place_at, Filled::Filling { .. } | Filled::Passed { .. });
         let ready = place_at == Filled::Ready { number };
-        let available = (switch::is_free(&end, setup, number) || ready) && !fills;
+        let pinned = end.places[place].pinned && end.snapshot.stage == Stage::Idle;
+        let available = (switch::is_free(&end, setup, number) || ready) && !fills && !pinned;
         if !available && setup.bug != Bug::OpenWithoutRoom {
             return Err(format!(
                 "all have returned, and place {place} will never be available again"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Objects if a thread still writes to what was in the place of `number`, or a burial walks over it.
+pub(crate) fn nobody_writes(state: &State, setup: &Setup, number: u8) -> Result<(), String> {
+    let place = setup.place_of(number);
+    if state.reader.burial == Burial::Walks(place as u8) {
+        return Err(format!(
+            "sub-buffer {number} is opened while a burial walks over its place"
+        ));
+    }
+    for (t, thread) in state.threads.iter().enumerate().take(setup.threads.len()) {
+        let its = setup.number(thread.position);
+        if thread.writes()
+            && !state.is_dead(setup, t)
+            && its != number
+            && setup.place_of(its) == place
+        {
+            return Err(format!(
+                "sub-buffer {its} is opened again while thread {t} writes to it"
             ));
         }
     }

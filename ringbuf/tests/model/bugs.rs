@@ -67,6 +67,8 @@ pub(crate) enum Bug {
     NoSecondLook,
     /// A place is opened although a snapshot pinned it.
     PinIgnored,
+    /// A pin is looked at before the counters, between which a burial may begin.
+    PinLookedAtFirst,
 
     // Atomic lanes.
     /// Free words do not say for which number they are free.
@@ -97,12 +99,14 @@ pub(crate) enum Bug {
     TakeoverForgetsParked,
     /// A new reader reads a sub-buffer that was released.
     TakeoverReadsReleased,
+    /// A new reader leaves the pins of a dead one where they are.
+    PinsStay,
     /// A sub-buffer is released before its packet is on disk.
     ReleaseBeforeWrite,
 }
 
 impl Bug {
-    pub(crate) const ALL: [Bug; 41] = [
+    pub(crate) const ALL: [Bug; 43] = [
         Bug::ReaderIgnoresRemote,
         Bug::CountWithoutCpuCheck,
         Bug::CountBeforePublish,
@@ -130,6 +134,7 @@ impl Bug {
         Bug::OverwrittenByCounters,
         Bug::NoSecondLook,
         Bug::PinIgnored,
+        Bug::PinLookedAtFirst,
         Bug::EmptyWithoutNumber,
         Bug::FinishPassed,
         Bug::DeadFillerStays,
@@ -143,6 +148,7 @@ impl Bug {
         Bug::TakeoverWithoutDisk,
         Bug::TakeoverForgetsParked,
         Bug::TakeoverReadsReleased,
+        Bug::PinsStay,
         Bug::ReleaseBeforeWrite,
     ];
 }

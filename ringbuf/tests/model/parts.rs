@@ -78,9 +78,10 @@ pub(crate) const DEATH: Part = Part {
     setups: &[
         rseq(2, 2, FEUD),
         rseq(2, 2, ORPHAN).partials(1),
-        rseq(2, 3, FEUD).partials(1),
+        rseq(2, 2, HEIRS),
+        rseq(2, 3, FEUD),
     ],
-    large: &[rseq(2, 2, HEIRS), rseq(2, 2, WIDOW)],
+    large: &[rseq(2, 2, WIDOW), rseq(2, 3, FEUD).partials(1)],
     bugs: &[
         (Bug::CountWithoutLap, rseq(2, 2, HEIRS)),
         (Bug::BuryTheLiving, rseq(2, 2, ORPHAN)),
@@ -96,10 +97,11 @@ pub(crate) const OVERWRITE: Part = Part {
     setups: &[
         recorder(2, 2, TWO),
         recorder(2, 2, TWO).snapshots(1),
-        recorder(1, 3, LAPS).snapshots(1),
+        recorder(2, 3, LAPS).snapshots(1),
         recorder(2, 2, FEUD),
     ],
     large: &[
+        recorder(2, 2, HEIRS),
         recorder(2, 2, FEUD).snapshots(1),
         recorder(2, 3, ROUND).snapshots(1),
     ],
@@ -111,7 +113,8 @@ pub(crate) const OVERWRITE: Part = Part {
         (Bug::PassOverComparesLocal, recorder(2, 2, TWO)),
         (Bug::OverwrittenByCounters, recorder(2, 2, FEUD)),
         (Bug::NoSecondLook, recorder(2, 2, TWO).snapshots(1)),
-        (Bug::PinIgnored, recorder(1, 3, LAPS).snapshots(1)),
+        (Bug::PinIgnored, recorder(2, 3, LAPS).snapshots(1)),
+        (Bug::PinLookedAtFirst, recorder(2, 2, HEIRS)),
         (Bug::NeverJudged, recorder(2, 2, FEUD)),
     ],
 };
@@ -122,13 +125,11 @@ pub(crate) const ATOMIC: Part = Part {
         atomic(2, 2, SMALL).partials(1),
         atomic(2, 2, FEUD),
         atomic(1, 3, SLEEPER),
+        atomic(2, 2, THREE),
         atomic_recorder(2, 2, SMALL).snapshots(1),
         atomic_recorder(2, 2, FEUD),
     ],
-    large: &[
-        atomic(2, 2, THREE),
-        atomic_recorder(2, 2, FEUD).snapshots(1),
-    ],
+    large: &[atomic_recorder(2, 2, FEUD).snapshots(1)],
     bugs: &[
         (Bug::OpenWithoutRoom, atomic(2, 2, SMALL)),
         (Bug::EmptyWithoutNumber, atomic(1, 2, SLEEPER)),
@@ -155,7 +156,8 @@ pub(crate) const TAKEOVER: Part = Part {
         rseq(2, 2, ROUND).takeovers(1),
         rseq(2, 2, ORPHAN).takeovers(1),
         atomic(2, 2, SMALL).takeovers(1),
-        recorder(1, 3, LAPS).snapshots(1).takeovers(1),
+        recorder(2, 3, LAPS).snapshots(1).takeovers(1),
+        recorder(2, 2, ORPHAN).takeovers(1),
     ],
     large: &[
         rseq(2, 2, FEUD).takeovers(1),
@@ -165,6 +167,10 @@ pub(crate) const TAKEOVER: Part = Part {
         (Bug::TakeoverWithoutDisk, rseq(3, 2, TWO).takeovers(1)),
         (Bug::TakeoverForgetsParked, rseq(3, 2, TWO).takeovers(1)),
         (Bug::TakeoverReadsReleased, rseq(2, 2, ORPHAN).takeovers(1)),
+        (
+            Bug::PinsStay,
+            recorder(2, 3, LAPS).snapshots(1).takeovers(1),
+        ),
         (Bug::ReleaseBeforeWrite, rseq(3, 2, TWO).takeovers(1)),
     ],
 };

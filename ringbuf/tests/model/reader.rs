@@ -8,6 +8,7 @@
 //! is *parked*: not released, and `taken` says how far it was read.
 
 use super::bugs::Bug;
+use super::bury::Burial;
 use super::cursor::{Look, deliver, deliver_to};
 use super::setup::Setup;
 use super::state::{PLACES, State, Tagged};
@@ -21,6 +22,8 @@ pub(crate) struct Reader {
     pub(crate) taken: [u8; PLACES],
     /// Places that are judged by headers; one bit each.
     pub(crate) judged: u8,
+    /// How far the burial of a slot is.
+    pub(crate) burial: Burial,
     /// The place of a packet that is on disk, which is still to be said in memory.
     pub(crate) unsaid: Option<u8>,
     /// The place at hand is released, and still to be left.
@@ -43,6 +46,9 @@ pub(crate) fn steps(state: &State, setup: &Setup, next: &mut Next) -> Result<(),
             Label::Reader("dies, and another goes on at", after.reader.number),
             after,
         ));
+    }
+    if state.reader.burial != Burial::default() {
+        return Ok(()); // it is about that
     }
     if let Some(place) = state.reader.unsaid {
         let mut after = *state;

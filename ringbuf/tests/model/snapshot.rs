@@ -1,35 +1,37 @@
 //! The consumer in overwrite mode: `LaneReader::snapshot`.
 //!
 //! ```text
-//!   each place but the newest two   pin
-//!   each place                      look: number, range ─ copy word by word ─ look again ─ unpin
+//!   oldest to newest, but the last two   pin
+//!   newest to oldest                     look: there? range ─ copy word by word ─ look again
+//!   all                                  unpin
 //! ```
 //! What was copied is kept if the place is still on its lap; else it counts as overwritten. What
 //! stood in a pinned place that nobody could be about to open has to be kept.
 
 use super::bugs::Bug;
+use super::bury::Burial;
 use super::cursor::Look;
 use super::setup::Setup;
-use super::state::{Filled, State, Word};
+use super::state::{Filled, PLACES, State, Word};
 use super::step::{Label, Next};
 
-/// Where the reader is.
+/// Where the reader is; places are counted from the oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) enum Stage {
     #[default]
     Idle,
-    /// About to look at this place, and to pin it.
+    /// About to pin.
     Pin(u8),
     /// Pinned: about to look where the lane stands.
     Pinned(u8),
-    /// About to look what there is to copy.
+    /// About to look what there is to copy; this many are left.
     Look(u8),
     /// In the middle of copying: where, what is left of a record, whose it is.
     Copy {
-        number: u8,
+        left: u8,
         at: u8,
         end: u8,
-        left: u8,
+        words: u8,
         event: u8,
     },
     /// Copied: about to look again.
@@ -39,6 +41,9 @@ pub(crate) enum Stage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Snapshot {
     pub(crate) stage: Stage,
+    /// The numbers that are in the lane, oldest first, and how many they are.
+    pub(crate) numbers: [u8; PLACES],
+    pub(crate) count: u8,
     /// Events that have to be kept, that are kept, and that were copied from the place at hand.
     pub(crate) due: u16,
     pub(crate) kept: u16,
@@ -86,15 +91,23 @@ impl State {
 
 pub(crate) fn steps(state: &State, setup: &Setup, next: &mut Next) -> Result<(), String> {
     let mut after = *state;
-    if let Some(what) = step(&mut after, setup)? {
+    let buries = state.reader.burial != Burial::default();
+    if !buries && let Some(what) = step(&mut after, setup)? {
         next.push((Label::Reader(what, 0), after));
     }
-    if state.snapshot.takeovers < setup.takeovers && state.snapshot.stage != Stage::Idle {
+    // Between snapshots a reader holds nothing but what it judges.
+    let holds = state.snapshot.stage != Stage::Idle || state.reader.judged != 0 || buries;
+    if state.snapshot.takeovers < setup.takeovers && holds {
         let mut after = *state;
-        after
-            .places
-            .iter_mut()
-            .for_each(|place| place.pinned = false);
+        if setup.bug != Bug::PinsStay {
+            after
+                .places
+                .iter_mut()
+                .for_each(|place| place.pinned = false);
+        }
+        after.reader.judged = 0;
+        after.reader.burial = Burial::default();
+        after.buried = 0; // `bury_others`
         after.snapshot = Snapshot {
             taken: state.snapshot.taken,
             takeovers: state.snapshot.takeovers + 1,
@@ -106,101 +119,79 @@ pub(crate) fn steps(state: &State, setup: &Setup, next: &mut Next) -> Result<(),
 }
 
 fn step(state: &mut State, setup: &Setup) -> Result<Option<&'static str>, String> {
+    let numbers = state.snapshot.numbers;
     match state.snapshot.stage {
         Stage::Idle if state.snapshot.taken == setup.snapshots => return Ok(None),
-        Stage::Idle if state.reserved == 0 => return Ok(None),
-        Stage::Idle => state.snapshot.stage = Stage::Pin(0),
-        Stage::Pin(place) if place == setup.subs => state.snapshot.stage = Stage::Look(0),
-        Stage::Pin(place) => {
-            let newest = setup.number(state.reserved - 1);
-            let at = usize::from(place);
-            let old = state
-                .is_there(setup, at)
-                .is_some_and(|number| number + 1 < newest);
-            state.places[at].pinned = old;
-            state.snapshot.stage = if old {
-                Stage::Pinned(place)
-            } else {
-                Stage::Pin(place + 1)
-            };
+        Stage::Idle => {
+            let there = (0..usize::from(setup.subs)).filter_map(|place| state.opened(setup, place));
+            let mut there: Vec<u8> = there.collect();
+            there.sort_unstable();
+            state.snapshot.numbers[..there.len()].copy_from_slice(&there);
+            state.snapshot.count = there.len() as u8;
+            state.snapshot.stage = Stage::Pin(0);
         }
-        Stage::Pinned(place) => {
-            // Who opens this place reads the position first, then the pin.
-            let here = setup.place_of(setup.number(state.reserved)) == usize::from(place);
-            let filled = state.places[usize::from(place)].state;
-            let here = here || matches!(filled, Filled::Filling { .. } | Filled::Passed { .. });
-            if let Some(number) = state.is_there(setup, usize::from(place))
-                && !here
-            {
-                state.snapshot.due |= state.records(setup, number).unwrap_or(0);
-            }
-            state.snapshot.stage = Stage::Pin(place + 1);
+        Stage::Pin(nth) if nth + 2 >= state.snapshot.count => {
+            state.snapshot.stage = Stage::Look(state.snapshot.count);
         }
-        Stage::Look(place) if place == setup.subs => {
-            let Snapshot {
-                due,
-                kept,
-                taken,
-                takeovers,
-                ..
-            } = state.snapshot;
-            if due & !kept != 0 {
-                return Err(format!(
-                    "events {:#b} were in pinned places and are not in the snapshot",
-                    due & !kept
-                ));
-            }
-            state.snapshot = Snapshot {
-                taken: taken + 1,
-                takeovers,
-                ..Snapshot::default()
-            };
+        Stage::Pin(nth) => {
+            state.place(setup, numbers[usize::from(nth)]).pinned = true;
+            state.snapshot.stage = Stage::Pinned(nth);
         }
-        Stage::Look(place) => {
-            state.snapshot.stage = match state.is_there(setup, usize::from(place)) {
-                Some(number) => Stage::Copy {
-                    number,
+        Stage::Pinned(nth) => {
+            note_what_is_due(state, setup, numbers[usize::from(nth)]);
+            state.snapshot.stage = Stage::Pin(nth + 1);
+        }
+        Stage::Look(0) => finish(state)?,
+        Stage::Look(left) => {
+            let number = numbers[usize::from(left - 1)];
+            state.snapshot.stage = match state.is_there(setup, setup.place_of(number)) {
+                Some(there) if there == number => Stage::Copy {
+                    left,
                     at: setup.start(number),
                     end: whole_end(state, setup, number),
-                    left: 0,
+                    words: 0,
                     event: 0,
                 },
-                None => {
-                    state.places[usize::from(place)].pinned = false;
-                    Stage::Look(place + 1)
-                }
+                _ => Stage::Look(left - 1),
             };
         }
+        Stage::Copy { left, at, end, .. } if at >= end => {
+            state.snapshot.stage = Stage::Again(left);
+        }
         Stage::Copy {
-            number, at, end, ..
-        } if at >= end => state.snapshot.stage = Stage::Again(number),
-        Stage::Copy {
-            number,
+            left,
             at,
             end,
-            left,
+            words,
             event,
         } => {
-            state.snapshot.stage = copy(state, setup, number, at, end, left, event);
+            let (at, words, event) = copy(state, setup, at, words, event, end);
+            state.snapshot.stage = Stage::Copy {
+                left,
+                at,
+                end,
+                words,
+                event,
+            };
         }
-        Stage::Again(number) => {
-            let place = setup.place_of(number);
-            let intact =
-                state.is_there(setup, place) == Some(number) || setup.bug == Bug::NoSecondLook;
-            let Snapshot {
-                kept, copied, torn, ..
-            } = state.snapshot;
-            if intact && (torn || kept & copied != 0 || copied & !state.published != 0) {
-                return Err(format!("sub-buffer {number} was kept, and is torn"));
-            }
-            state.snapshot.kept |= if intact { copied } else { 0 };
-            state.snapshot.copied = 0;
-            state.snapshot.torn = false;
-            state.places[place].pinned = false;
-            state.snapshot.stage = Stage::Look(place as u8 + 1);
+        Stage::Again(left) => {
+            keep(state, setup, numbers[usize::from(left - 1)])?;
+            state.snapshot.stage = Stage::Look(left - 1);
         }
     }
     Ok(Some("takes a snapshot"))
+}
+
+/// What stands in the place of `number`, just pinned, has to be in the snapshot, unless somebody
+/// may be about to open the place: who reads the position later, finds the pin.
+fn note_what_is_due(state: &mut State, setup: &Setup, number: u8) {
+    let place = setup.place_of(number);
+    let here = setup.place_of(setup.number(state.reserved)) == place;
+    let filled = state.places[place].state;
+    let filling = matches!(filled, Filled::Filling { .. } | Filled::Passed { .. });
+    if !here && !filling && state.is_there(setup, place) == Some(number) {
+        state.snapshot.due |= state.records(setup, number).unwrap_or(0);
+    }
 }
 
 /// Where what can be copied of `number` ends: the content, if it is whole.
@@ -213,46 +204,73 @@ fn whole_end(state: &State, setup: &Setup, number: u8) -> u8 {
     look.whole_end().unwrap_or(state.filled(setup, number))
 }
 
-/// Copies one word.
-fn copy(
-    state: &mut State,
-    setup: &Setup,
-    number: u8,
-    at: u8,
-    end: u8,
-    left: u8,
-    event: u8,
-) -> Stage {
-    let go_on = |at, left, event| Stage::Copy {
-        number,
-        at,
-        end,
-        left,
-        event,
-    };
+/// Copies the word at `at`, of a record of which `words` are left; where it goes on.
+fn copy(state: &mut State, setup: &Setup, at: u8, words: u8, event: u8, end: u8) -> (u8, u8, u8) {
     match state.at(setup, at) {
-        Word::Payload { event: e } if left > 0 && e == event => go_on(at + 1, left - 1, event),
+        Word::Payload { event: e } if words > 0 && e == event => (at + 1, words - 1, event),
         Word::Header {
             busy: false,
-            words: words @ 1..,
+            words: length @ 1..,
             event,
             ..
-        } if left == 0 => {
-            if state.snapshot.copied & 1 << event != 0 {
-                state.snapshot.torn = true;
-            }
+        } if words == 0 => {
+            state.snapshot.torn |= state.snapshot.copied & 1 << event != 0;
             state.snapshot.copied |= 1 << event;
-            go_on(at + 1, words - 1, event)
+            (at + 1, length - 1, event)
         }
-        Word::Header { words: 0, .. } if left == 0 => Stage::Again(number),
+        Word::Header { words: 0, .. } if words == 0 => (end, 0, 0),
         // Passed over: a packet ends before it.
-        Word::Header { words, .. } | Word::Tombstone { words } if left == 0 => {
-            go_on(at + words, 0, 0)
+        Word::Header { words: length, .. } | Word::Tombstone { words: length } if words == 0 => {
+            (at + length, 0, 0)
         }
         _ => {
             // Nothing a producer writes: it must not be there any more at the next look.
             state.snapshot.torn = true;
-            Stage::Again(number)
+            (end, 0, 0)
         }
     }
+}
+
+/// The second look at the place of `number`: keeps what was copied if it is still there.
+fn keep(state: &mut State, setup: &Setup, number: u8) -> Result<(), String> {
+    let there = state.is_there(setup, setup.place_of(number)) == Some(number);
+    let Snapshot {
+        kept, copied, torn, ..
+    } = state.snapshot;
+    if there || setup.bug == Bug::NoSecondLook {
+        if torn || kept & copied != 0 || copied & !state.published != 0 {
+            return Err(format!("sub-buffer {number} was kept, and is torn"));
+        }
+        state.snapshot.kept |= copied;
+    }
+    state.snapshot.copied = 0;
+    state.snapshot.torn = false;
+    Ok(())
+}
+
+/// Unpins all.
+fn finish(state: &mut State) -> Result<(), String> {
+    let Snapshot {
+        due,
+        kept,
+        taken,
+        takeovers,
+        ..
+    } = state.snapshot;
+    if due & !kept != 0 {
+        let missing = due & !kept;
+        return Err(format!(
+            "events {missing:#b} were in pinned places and are not in the snapshot"
+        ));
+    }
+    state
+        .places
+        .iter_mut()
+        .for_each(|place| place.pinned = false);
+    state.snapshot = Snapshot {
+        taken: taken + 1,
+        takeovers,
+        ..Snapshot::default()
+    };
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! Loads whose result can only become true while the lane stands where it stood are one step: a
 //! sequence that begins later compares the position, and fails if the lane does not.
 
+use super::balance::nobody_writes;
 use super::bugs::Bug;
 use super::setup::Setup;
 use super::state::{Counter, LANE_CPU, NO_LAP, State, Tagged};
@@ -46,7 +47,12 @@ pub(crate) fn step(state: &mut State, setup: &Setup, t: usize, event: u8) -> Res
 
         At::OpenPin => {
             let begun = number < setup.subs || state.counted.lap == number;
-            let pinned = state.place(setup, number).pinned && setup.bug != Bug::PinIgnored;
+            let pinned = match setup.bug {
+                Bug::PinIgnored => false,
+                // It was looked at before: that the rest is free is what is found now.
+                Bug::PinLookedAtFirst => !is_free(state, setup, number),
+                _ => state.place(setup, number).pinned,
+            };
             match pinned && !begun {
                 true => pass_over_or_lose(state, setup, t, number),
                 false => count_overwritten(state, setup, t, number),
@@ -109,6 +115,8 @@ fn slow(state: &mut State, setup: &Setup, t: usize, wanted: u8) {
         }
     } else if let Some(previous) = unclosed_before(state, setup, number) {
         At::CloseFull(previous)
+    } else if setup.bug == Bug::PinLookedAtFirst && !state.place(setup, number).pinned {
+        At::OpenPin
     } else if !is_free(state, setup, number) {
         return pass_over_or_lose(state, setup, t, number);
     } else if setup.overwrite() {
@@ -276,23 +284,5 @@ fn open(
         }
     }
     state.threads[t].at = At::Open(made + 1, sum);
-    Ok(())
-}
-
-/// Objects if a thread still writes to what was in the place of `number`.
-pub(crate) fn nobody_writes(state: &State, setup: &Setup, number: u8) -> Result<(), String> {
-    let place = setup.place_of(number);
-    for (t, thread) in state.threads.iter().enumerate().take(setup.threads.len()) {
-        let its = setup.number(thread.position);
-        if thread.writes()
-            && !state.is_dead(setup, t)
-            && its != number
-            && setup.place_of(its) == place
-        {
-            return Err(format!(
-                "sub-buffer {its} is opened again while thread {t} writes to it"
-            ));
-        }
-    }
     Ok(())
 }
