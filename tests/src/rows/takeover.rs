@@ -9,7 +9,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -30,6 +30,9 @@ const SPINS: u64 = 1000;
 /// The longest time one consumer lives, and the longest one there is none.
 const REIGN: Duration = Duration::from_millis(200);
 const GAP: Duration = Duration::from_millis(20);
+
+/// How long an application may take to attach on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kills `kills` consumers of two applications.
 ///
@@ -59,6 +62,14 @@ pub fn round(random: &mut Random, kills: u64) -> Totals {
             .args([THREADS as u64, EVENTS, 0, SPINS].map(|n| n.to_string()));
         (Running::start(&mut command), account)
     });
+    // Who starts when there is no consumer emits into nothing until there is one.
+    for (application, _) in &applications {
+        let began = Instant::now();
+        while !trace.join(trace_of(application)).exists() {
+            assert!(began.elapsed() < PATIENCE, "it does not attach");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
     for _ in 0..kills {
         std::thread::sleep(random.time(REIGN));
         daemon.signal(Signal::KILL);
@@ -101,6 +112,11 @@ pub fn round(random: &mut Random, kills: u64) -> Totals {
     totals.add("kills of consumers", kills);
     totals.add("events checked", found.events);
     totals
+}
+
+/// The directory in which an application is recorded.
+fn trace_of(application: &Running) -> String {
+    format!("accountable-{}", application.pid())
 }
 
 /// A consumer that listens.
