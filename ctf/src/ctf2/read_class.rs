@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::json::{Object, Wrong, any_integer, array, each, maybe, need, object, text, unsigned};
+use crate::model::MAX_BITS;
 use crate::model::{
     Array, Attributes, Base, BitArray, Blob, Boolean, ByteOrder, Encoding, Field, FieldClass,
     FieldLocation, Float, Integer, Length, Mapping, Optional, Range, Role, Roles, Scope, Selector,
@@ -98,6 +99,10 @@ impl ClassReader {
                     order,
                     reversed,
                 } = BitsOf::read(o)?;
+                if bits > 64 {
+                    let message = format!("{bits} bits are not supported: 1 to 64");
+                    return Err(Wrong::new(message).under("length"));
+                }
                 Boolean {
                     bits,
                     align,
@@ -133,9 +138,9 @@ impl ClassReader {
                     order,
                     reversed,
                 } = BitsOf::read(o)?;
-                if !matches!(bits, 32 | 64) {
+                if !matches!(bits, 16 | 32 | 64 | 128) {
                     let message = format!(
-                        "a floating point number of {bits} bits is not supported: 32 or 64"
+                        "a floating point number of {bits} bits is not supported: 16, 32, 64 or 128"
                     );
                     return Err(Wrong::new(message).under("length"));
                 }
@@ -255,9 +260,9 @@ struct BitsOf {
 impl BitsOf {
     fn read(o: &Object) -> Result<Self, Wrong> {
         let bits = need(o, "length", |v| match unsigned(v)? {
-            bits @ 1..=64 => Ok(bits as u32),
+            bits if (1..=u64::from(MAX_BITS)).contains(&bits) => Ok(bits as u32),
             bits => Err(Wrong::new(format!(
-                "{bits} bits are not supported: 1 to 64"
+                "{bits} bits are not supported: 1 to {MAX_BITS}"
             ))),
         })?;
         let order = need(o, "byte-order", |v| match v.as_str() {

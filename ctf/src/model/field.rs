@@ -42,6 +42,9 @@ pub enum FieldClass {
     Optional(Optional),
 }
 
+/// The most bits that a number may have.
+pub(crate) const MAX_BITS: u32 = 4096;
+
 /// Which byte of a number comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ByteOrder {
@@ -207,7 +210,7 @@ pub type Flags = Vec<Mapping>;
 /// An integer of a fixed number of bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Integer {
-    /// Width in bits, 1 to 64.
+    /// Width in bits, 1 to 4096. Those of more than 64 have no labels and no role, and nothing depends on them.
     pub bits: u32,
     /// Alignment in bits.
     pub align: u32,
@@ -299,7 +302,7 @@ pub struct VarInteger {
 /// A fixed number of bits that are not a number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BitArray {
-    /// Width in bits, 1 to 64.
+    /// Width in bits, 1 to 4096.
     pub bits: u32,
     /// Alignment in bits.
     pub align: u32,
@@ -327,7 +330,7 @@ pub struct Boolean {
 /// An IEEE 754 binary floating point number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Float {
-    /// Width in bits: 32 or 64 (others are shown as bytes would be: not at all, they are refused).
+    /// Width in bits: 16, 32, 64 or 128 (shown as the nearest number of 64 bits). Others are refused.
     pub bits: u32,
     /// Alignment in bits.
     pub align: u32,

@@ -19,6 +19,7 @@ mod timing;
 mod uuid;
 
 pub use clock::{ClockClass, ClockOrigin};
+pub(crate) use field::MAX_BITS;
 pub use field::{
     Array, Base, BitArray, Blob, Boolean, ByteOrder, Encoding, Field, FieldClass, FieldLocation,
     Flags, Float, Integer, Length, Mapping, Mappings, Optional, Range, Role, Roles, Scope,

@@ -22,6 +22,7 @@ mod trace;
 mod transcode;
 mod value;
 mod visit;
+mod wide;
 
 pub(crate) use bits::{Cursor, Read, sign_extend};
 pub use count::Counts;
@@ -37,4 +38,6 @@ pub use trace::{StreamFiles, Trace, find_traces};
 pub use transcode::StreamCopy;
 pub use value::{Value, ValueBuilder, is_helper};
 pub use visit::Visitor;
-pub(crate) use visit::{as_utf8, until_nul};
+pub(crate) use visit::{as_utf8, float_of, until_nul};
+pub use wide::Wide;
+pub(crate) use wide::WideNode;

@@ -12,9 +12,10 @@ use std::cell::Cell;
 use std::collections::HashMap;
 
 use super::bits::{Read, sign_extend};
+use super::wide::WideNode;
 use crate::model::{
-    Array, BitArray, Encoding, FieldClass, FieldLocation, Integer, Length, Range, Role, Scope,
-    Selector, Structure, VarInteger, Variant,
+    Array, BitArray, Encoding, FieldClass, FieldLocation, Integer, Length, MAX_BITS, Range, Role,
+    Scope, Selector, Structure, VarInteger, Variant,
 };
 
 impl Node {
@@ -102,8 +103,9 @@ pub(crate) enum Node {
     Float {
         align: u32,
         read: Read,
-        single: bool,
     },
+    /// A number of more than 64 bits.
+    Wide(Box<WideNode>),
     String {
         encoding: Encoding,
     },
@@ -295,6 +297,7 @@ impl Compiler {
     fn node<'a>(&mut self, class: &'a FieldClass, place: &mut Place<'a>) -> Result<Node, String> {
         let slot = self.slots.get(&(place.scope, place.path.clone())).copied();
         Ok(match class {
+            FieldClass::Integer(class) if class.bits > 64 => wide(class)?,
             FieldClass::Integer(class) => {
                 check_bits(class.bits)?;
                 Node::Integer(Box::new(IntegerNode {
@@ -307,6 +310,12 @@ impl Compiler {
                 class: Box::new(as_integer(class)),
                 slot,
             },
+            FieldClass::BitArray(class) if class.bits > 64 => wide(&Integer {
+                align: class.align,
+                order: class.order,
+                reversed: class.reversed,
+                ..Integer::unsigned(class.bits).hex()
+            })?,
             FieldClass::BitArray(class) => {
                 check_bits(class.bits)?;
                 let read = Read::of(class.bits, class.order, class.reversed);
@@ -324,21 +333,27 @@ impl Compiler {
                     slot,
                 }
             }
-            FieldClass::Float(class) => {
-                let single = match class.bits {
-                    32 => true,
-                    64 => false,
-                    bits => {
-                        return Err(format!(
-                            "a floating point number of {bits} bits is not supported"
-                        ));
-                    }
+            FieldClass::Float(class) if class.bits == 128 => {
+                let class = Integer {
+                    align: class.align,
+                    order: class.order,
+                    reversed: class.reversed,
+                    ..Integer::unsigned(128)
                 };
+                let float = true;
+                Node::Wide(Box::new(WideNode { class, float }))
+            }
+            FieldClass::Float(class) => {
+                let bits = class.bits;
+                if !matches!(bits, 16 | 32 | 64) {
+                    return Err(format!(
+                        "a floating point number of {bits} bits is not supported: 16, 32, 64 or 128"
+                    ));
+                }
                 let read = Read::of(class.bits, class.order, class.reversed);
                 Node::Float {
                     align: class.align,
                     read,
-                    single,
                 }
             }
             FieldClass::String(class) => Node::String {
@@ -449,6 +464,12 @@ impl Compiler {
             ));
         };
         let signed = match first {
+            FieldClass::Integer(class) if class.bits > 64 => {
+                return Err(format!(
+                    "`{}`, which it depends on, has more than 64 bits",
+                    shown()
+                ));
+            }
             FieldClass::Integer(class) => class.signed,
             FieldClass::VarInteger(class) => class.signed,
             FieldClass::Boolean(_) => false,
@@ -515,6 +536,26 @@ fn within(name: &str, error: String) -> String {
         Some(inner) => format!("in {name}.{inner}"),
         None => format!("in {name}: {error}"),
     }
+}
+
+/// An integer of more than 64 bits.
+fn wide(class: &Integer) -> Result<Node, String> {
+    let bits = class.bits;
+    if bits > MAX_BITS {
+        return Err(format!(
+            "a number of {bits} bits is not supported: 1 to {MAX_BITS}"
+        ));
+    }
+    if class.mappings.is_some() || !class.roles.is_empty() {
+        return Err(format!(
+            "an enumeration or a number that the format uses cannot have {bits} bits: 1 to 64"
+        ));
+    }
+    let class = class.clone();
+    Ok(Node::Wide(Box::new(WideNode {
+        class,
+        float: false,
+    })))
 }
 
 fn check_bits(bits: u32) -> Result<(), String> {

@@ -368,9 +368,13 @@ impl Builder {
                     None => self.skip(bits),
                 }
             }
-            Node::Float { align, single, .. } => {
+            Node::Float { align, read } => {
                 self.align(*align);
-                self.skip(if *single { 32 } else { 64 });
+                self.skip(read.bits());
+            }
+            Node::Wide(node) => {
+                self.align(node.class.align);
+                self.skip(u64::from(node.class.bits));
             }
             Node::String { encoding } => {
                 self.align(8);
@@ -510,6 +514,7 @@ pub(crate) fn align_of(node: &Node) -> u32 {
     match node {
         Node::Integer(node) => node.class.align,
         Node::BitArray { class, .. } => class.align,
+        Node::Wide(node) => node.class.align,
         Node::Boolean { align, .. } | Node::Float { align, .. } => *align,
         Node::VarInteger { .. } | Node::String { .. } | Node::Text { .. } | Node::Blob { .. } => 8,
         Node::Array(node) => node.align,

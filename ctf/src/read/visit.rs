@@ -12,9 +12,10 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
-use super::bits::Cursor;
+use super::bits::{Cursor, Read};
 use super::node::{Node, selected, signed_value};
 use super::program::{Stop, align_of, unit};
+use super::wide::{Wide, half};
 use crate::model::{BitArray, Encoding, Integer};
 
 /// Takes the fields of a scope.
@@ -41,6 +42,10 @@ pub trait Visitor {
     fn unsigned(&mut self, value: u64, class: &Integer) {}
     /// A signed integer; an enumeration, if its class has mappings.
     fn signed(&mut self, value: i64, class: &Integer) {}
+    /// An integer of more than 64 bits. Whoever does not know such numbers gets it as text, in the base of its class.
+    fn wide(&mut self, number: &Wide, class: &Integer) {
+        self.text(number.to_string().as_bytes());
+    }
     /// A floating point number, of 32 bits in the trace if `single`.
     fn float(&mut self, value: f64, single: bool) {}
     /// A truth value.
@@ -96,11 +101,15 @@ pub(crate) fn visit(
             }
             visitor.boolean(value != 0);
         }
-        Node::Float { read, single, .. } => {
+        Node::Float { read, .. } => {
             let bits = cursor.number(*read)?;
-            match single {
-                true => visitor.float(f64::from(f32::from_bits(bits as u32)), true),
-                false => visitor.float(f64::from_bits(bits), false),
+            visitor.float(float_of(bits, *read), read.bits() == 32);
+        }
+        Node::Wide(node) => {
+            let wide = node.read(cursor)?;
+            match node.float {
+                true => visitor.float(wide.quad(), false),
+                false => visitor.wide(&wide, &node.class),
             }
         }
         Node::String { encoding } => {
@@ -179,6 +188,16 @@ pub(crate) fn visit(
         }
     }
     Ok(())
+}
+
+/// A floating point number of 16, 32 or 64 bits.
+#[inline(always)]
+pub(crate) fn float_of(bits: u64, read: Read) -> f64 {
+    match read.bits() {
+        64 => f64::from_bits(bits),
+        32 => f64::from(f32::from_bits(bits as u32)),
+        _ => half(bits),
+    }
 }
 
 pub(crate) fn until_nul(text: &[u8], unit: usize) -> &[u8] {

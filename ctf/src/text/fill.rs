@@ -14,7 +14,7 @@ use super::form::{Array, Field, Form, Labels, Number, Value};
 use super::line::Line;
 use super::number::in_base;
 use crate::model::Base;
-use crate::read::{Cursor, Slot, Stop, as_utf8, contains, sign_extend, unit, until_nul};
+use crate::read::{Cursor, Slot, Stop, as_utf8, contains, float_of, sign_extend, unit, until_nul};
 
 impl Form {
     /// Appends the form with the values at the cursor.
@@ -63,13 +63,16 @@ impl Form {
                     save(slots, number.slot, value);
                     number.show(line, value);
                 }
-                Field::Float { read, single } => {
+                Field::Float(read) => {
                     let bits = cursor.number(*read)?;
-                    let value = match single {
-                        true => f64::from(f32::from_bits(bits as u32)),
-                        false => f64::from_bits(bits),
-                    };
-                    general(line, value);
+                    general(line, float_of(bits, *read));
+                }
+                Field::Wide(node) => {
+                    let wide = node.read(cursor)?;
+                    match node.float {
+                        true => general(line, wide.quad()),
+                        false => line.text(wide.to_string().as_bytes()),
+                    }
                 }
                 Field::Boolean { read, slot } => {
                     let value = cursor.number(*read)?;

@@ -12,7 +12,7 @@ use super::line::{BLOCK, Blocks};
 use super::number::quoted;
 use crate::model::{Encoding, Integer};
 use crate::read::{
-    ArrayNode, Count, IntegerNode, Node, OptionNode, Read, Slot, Span, StructureNode,
+    ArrayNode, Count, IntegerNode, Node, OptionNode, Read, Slot, Span, StructureNode, WideNode,
 };
 
 pub(super) const BOLD: &str = "\x1b[1m";
@@ -50,10 +50,8 @@ pub(super) enum Field {
     Signed(Read),
     Number(Read, Box<Number>),
     Leb128(Box<Number>),
-    Float {
-        read: Read,
-        single: bool,
-    },
+    Float(Read),
+    Wide(Box<WideNode>),
     Boolean {
         read: Read,
         slot: Option<Slot>,
@@ -250,13 +248,13 @@ impl FormBuilder {
                 let (read, slot) = (*read, *slot);
                 self.bold(*align, Field::Boolean { read, slot });
             }
-            Node::Float {
-                align,
-                read,
-                single,
-            } => {
-                let (read, single) = (*read, *single);
-                self.bold(*align, Field::Float { read, single });
+            Node::Float { align, read } => self.bold(*align, Field::Float(*read)),
+            Node::Wide(node) => {
+                let (class, float) = (node.class.clone(), node.float);
+                self.bold(
+                    class.align,
+                    Field::Wide(Box::new(WideNode { class, float })),
+                );
             }
             Node::String { encoding } => self.quoted(Field::String(*encoding)),
             Node::Text { length, encoding } => self.quoted(Field::Text(*length, *encoding)),

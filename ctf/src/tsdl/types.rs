@@ -11,6 +11,7 @@ use super::ast::{
     Attribute, Declaration, Declarator, Enumerator, LengthExpr, TypeKind, TypeSpec, Value,
 };
 use super::{Error, Position};
+use crate::model::MAX_BITS;
 use crate::model::{
     Array, Base, ByteOrder, Encoding, Field, FieldClass, FieldLocation, Float, Integer, Length,
     Mapping, Range, Role, StringClass, Structure, Text, Variant, VariantOption,
@@ -267,7 +268,7 @@ impl Types {
         };
         for (path, value, at) in attributes {
             match path.join(".").as_str() {
-                "size" => class.bits = bits(value, 64, "integer", *at)?,
+                "size" => class.bits = bits(value, u64::from(MAX_BITS), "integer", *at)?,
                 "align" => class.align = alignment(unsigned(value, *at)?, *at)?,
                 "signed" => class.signed = boolean(value, *at)?,
                 "base" => class.base = base(value, *at)?,
@@ -327,12 +328,14 @@ impl Types {
             }
         }
         class.bits = match (exponent, mantissa) {
+            (5, 11) => 16,
             (8, 24) => 32,
             (11, 53) => 64,
+            (15, 113) => 128,
             _ => {
                 let message = format!(
-                    "a number with exp_dig = {exponent} and mant_dig = {mantissa} is neither binary32 (8, 24) nor \
-                     binary64 (11, 53)"
+                    "a number with exp_dig = {exponent} and mant_dig = {mantissa} is none of binary16 (5, 11), \
+                     binary32 (8, 24), binary64 (11, 53) and binary128 (15, 113)"
                 );
                 return Err(Error::new(position, message));
             }

@@ -202,7 +202,9 @@ impl<'a> ClassWriter<'_, 'a> {
 
     fn float(&mut self, class: &Float) {
         let (exponent, mantissa) = match class.bits {
+            16 => (5, 11),
             32 => (8, 24),
+            128 => (15, 113),
             _ => (11, 53),
         };
         put!(
