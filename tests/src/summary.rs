@@ -14,6 +14,37 @@ pub struct Summary {
     pub total: Counts,
     pub processes: Vec<Process>,
     pub refused: Vec<Refusal>,
+    #[serde(default)]
+    pub shared: Option<Shared>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Shared {
+    pub trace: PathBuf,
+    pub counts: Counts,
+    pub processes: Vec<SharedProcess>,
+    pub problems: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct SharedProcess {
+    pub pid: u32,
+    pub unfinished: u64,
+    pub problems: Vec<String>,
+}
+
+impl Shared {
+    /// The process of that number.
+    ///
+    /// # Panics
+    /// There was none.
+    #[track_caller]
+    #[must_use]
+    pub fn of(&self, pid: u32) -> &SharedProcess {
+        let mut processes = self.processes.iter();
+        let process = processes.find(|process| process.pid == pid);
+        process.unwrap_or_else(|| panic!("nothing of process {pid}: {self:#?}"))
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -3,8 +3,8 @@
 //! In a few places of each; `LANEWAY_STRESS=10` makes it ten times as many, `LANEWAY_STRESS=100` all.
 
 use laneway_tests::random::{Random, stress_factor};
-use laneway_tests::rows::Totals;
 use laneway_tests::rows::instants::{Lane, Stage, kill, signal};
+use laneway_tests::rows::{Buffers, Totals};
 use laneway_tests::stepping::Steps;
 
 /// Kills in all states of a lane; each must leave nothing, something unfinished and something complete at its time.
@@ -13,7 +13,13 @@ fn kill_everywhere(steps: Steps, kills: u64) {
     let mut random = Random::new(2);
     let mut totals = Totals::default();
     for lane in Lane::ALL {
-        let (more, stages) = kill(&mut random, steps, lane, kills * stress_factor());
+        let (more, stages) = kill(
+            &mut random,
+            steps,
+            lane,
+            Buffers::PerProcess,
+            kills * stress_factor(),
+        );
         more.tell(&format!("killed in {steps:?} steps, {lane:?}"));
         totals.merge(&more);
         let seen = |stage| stages.0.iter().any(|(_, seen)| *seen == stage);
@@ -36,6 +42,17 @@ fn a_kill_at_any_instruction_of_a_restartable_sequence_costs_at_most_the_event_i
 #[test]
 fn a_kill_at_any_instruction_of_an_atomic_lane_costs_at_most_the_event_it_was_in() {
     kill_everywhere(Steps::Plain, 12);
+}
+
+#[test]
+fn a_kill_at_any_instruction_in_a_shared_buffer_is_counted_with_its_process() {
+    let mut random = Random::new(13);
+    for steps in [Steps::Hidden, Steps::Plain] {
+        let number = 15 * stress_factor();
+        let (totals, stages) = kill(&mut random, steps, Lane::Roomy, Buffers::Shared, number);
+        totals.tell(&format!("killed in {steps:?} steps in a shared buffer"));
+        assert!(stages.unfinished().is_some(), "{stages:?}");
+    }
 }
 
 #[test]

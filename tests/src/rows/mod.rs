@@ -12,6 +12,7 @@ pub mod hostile;
 pub mod instants;
 pub mod interrupt;
 pub mod kill;
+pub mod shared;
 pub mod snapshot;
 pub mod stopped;
 pub mod storage;
@@ -28,12 +29,18 @@ use crate::stepping::Steps;
 pub type Round = fn(&mut Random) -> Totals;
 
 /// All kinds of rounds, by name.
-pub const KINDS: [(&str, Round); 10] = [
+pub const KINDS: [(&str, Round); 13] = [
     ("kill", |random| kill::round(random, 20)),
     ("kill-at", |random| {
         let steps = *random.choose(&[Steps::Hidden, Steps::Hidden, Steps::Plain]);
         let lane = *random.choose(&instants::Lane::ALL);
-        instants::kill(random, steps, lane, 10).0
+        let buffers = *random.choose(&[Buffers::PerProcess, Buffers::Shared]);
+        // In a shared buffer what is in a lane depends on who else was there.
+        let lane = match buffers {
+            Buffers::PerProcess => lane,
+            Buffers::Shared => instants::Lane::Roomy,
+        };
+        instants::kill(random, steps, lane, buffers, 10).0
     }),
     ("signal-at", |random| {
         let steps = *random.choose(&[Steps::Hidden, Steps::Hidden, Steps::Plain]);
@@ -62,7 +69,32 @@ pub const KINDS: [(&str, Round); 10] = [
     }),
     ("snapshot", |random| snapshot::round(random, 5)),
     ("takeover", |random| takeover::round(random, 10)),
+    ("shared", |random| shared::kill(random, 10)),
+    ("shared-flow", |random| shared::flow(random).0),
+    ("shared-hostile", |random| {
+        hostile::round_in_shared_buffer(random, 1, 1.0)
+    }),
 ];
+
+/// Whose events a buffer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buffers {
+    /// Each process has one of its own.
+    PerProcess,
+    /// All processes write into one.
+    Shared,
+}
+
+impl Buffers {
+    /// As the command wants to be told.
+    #[must_use]
+    pub fn option(self) -> &'static str {
+        match self {
+            Buffers::PerProcess => "--buffers=process",
+            Buffers::Shared => "--buffers=shared",
+        }
+    }
+}
 
 /// What was done, and how much was looked at: numbers by name.
 #[derive(Clone, Debug, Default)]

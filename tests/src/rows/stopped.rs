@@ -11,8 +11,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Totals;
 use super::instants::{self, Lane};
+use super::{Buffers, Totals};
 use crate::account::{Account, Found};
 use crate::process::LIMIT;
 use crate::random::Random;
@@ -36,7 +36,8 @@ const SUB_BUFFERS: u64 = 8;
 /// The others do not get on, or an event is missing.
 #[track_caller]
 pub fn round(random: &mut Random, mode: &str) -> Totals {
-    let (mut totals, stages) = instants::kill(random, Steps::Hidden, Lane::Roomy, 12);
+    let (mut totals, stages) =
+        instants::kill(random, Steps::Hidden, Lane::Roomy, Buffers::PerProcess, 12);
     let step = stages
         .unfinished()
         .expect("steps between reserve and publish");
