@@ -233,12 +233,60 @@ fn the_demo_records_a_workload_and_says_how_to_go_on() {
 }
 
 #[test]
+fn a_request_for_a_snapshot_neither_reaches_the_program_nor_ends_the_recording() {
+    for mode in ["--mode=overwrite", "--mode=discard"] {
+        let recorded = ending(&["until-signal"])
+            .options([mode])
+            .run_with(|record| {
+                record.await_text("ready=1");
+                record.signal(Signal::USR1);
+                record.await_text(match mode {
+                    "--mode=overwrite" => "snapshot 1:",
+                    _ => "needs --mode overwrite",
+                });
+                record.signal(Signal::TERM);
+            });
+        assert_eq!(recorded.output.code(), Some(0), "{:#?}", recorded.output);
+        assert_eq!(recorded.output.number("signal"), 15);
+        let snapshot = recorded.trace.join("snapshot-1");
+        assert_eq!(snapshot.exists(), mode == "--mode=overwrite");
+        let process = recorded.process();
+        let events = laneway_tests::events::events(&process.trace);
+        assert_eq!(events.len() as u64, process.counts.recorded);
+        assert_eq!(process.counts.emitted, recorded.output.number("emitted"));
+    }
+}
+
+#[test]
+fn options_that_exclude_each_other_are_refused_before_anything_is_made() {
+    for (options, says) in [
+        (
+            &["--buffers=shared", "--lanes=concurrency"][..],
+            "concurrency",
+        ),
+        (
+            &["--buffers=shared", "--mode=overwrite"],
+            "--buffers shared",
+        ),
+        (&["--buffer-directory=/proc"], "tmpfs"),
+        (&["--buffer-directory=/no/such/place"], "/no/such/place"),
+    ] {
+        let recorded = ending(&["once"]).options(options).run();
+        let output = &recorded.output;
+        assert_eq!(output.code(), Some(125), "{options:?}: {output:#?}");
+        assert!(output.stderr.contains(says), "{options:?}: {output:#?}");
+        assert!(!recorded.trace.exists());
+    }
+}
+
+#[test]
 fn a_trace_is_written_in_the_format_that_was_asked_for() {
     let view = |trace: &Path| {
+        // It warns of the event that was too large.
         let args = ["view", "--format=babeltrace"];
-        let output = run(process::command(laneway()).args(args).arg(trace)).succeeded();
-        assert_eq!(output.stderr, "");
-        output.stdout
+        run(process::command(laneway()).args(args).arg(trace))
+            .succeeded()
+            .stdout
     };
     let metadata = |recorded: &Recorded| {
         let process = recorded.process();
