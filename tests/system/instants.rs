@@ -24,13 +24,15 @@ fn kill_everywhere(steps: Steps, kills: u64) {
         totals.merge(&more);
         let seen = |stage| stages.0.iter().any(|(_, seen)| *seen == stage);
         assert!(seen(Stage::Nothing) && seen(Stage::Complete), "{stages:?}");
-        // An event that is lost for want of room was never in the lane.
-        assert_eq!(
-            seen(Stage::Unfinished),
-            lane != Lane::Full,
+        // An event that is lost for want of room was never in the lane; and most plain steps do not lead to it.
+        let unfinished = seen(Stage::Unfinished);
+        assert!(!unfinished || lane != Lane::Full, "{stages:?}");
+        assert!(
+            unfinished || lane == Lane::Full || steps == Steps::Plain,
             "{lane:?}: {stages:?}"
         );
     }
+    assert!(totals.of("unfinished") > 0, "it tests nothing: {totals}");
     totals.tell(&format!("killed in {steps:?} steps"));
 }
 
@@ -51,7 +53,9 @@ fn a_kill_at_any_instruction_in_a_shared_buffer_is_counted_with_its_process() {
         let number = 15 * stress_factor();
         let (totals, stages) = kill(&mut random, steps, Lane::Roomy, Buffers::Shared, number);
         totals.tell(&format!("killed in {steps:?} steps in a shared buffer"));
-        assert!(stages.unfinished().is_some(), "{stages:?}");
+        // Most plain steps fill a sub-buffer that nobody has used, or are aborted.
+        let in_the_middle = stages.unfinished().is_some();
+        assert!(in_the_middle || steps == Steps::Plain, "{stages:?}");
     }
 }
 
