@@ -286,6 +286,13 @@ fn label(class: &mut FieldClass, want: &Want) -> Result<(), String> {
             want.path.join(".")
         ));
     };
+    if class.bits > 64 {
+        return Err(format!(
+            "`{}` selects and has {} bits: at most 64 can",
+            want.path.join("."),
+            class.bits
+        ));
+    }
     let (least, most) = match class.signed {
         true => (
             -(1i128 << (class.bits - 1)),
@@ -358,5 +365,22 @@ mod tests {
             error.contains("`uuid` in the packet header has to be 16 bytes"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_selector_that_is_too_wide_is_refused() {
+        let class = crate::model::Optional {
+            selector: Selector::Integer(FieldLocation::sibling("n"), vec![Range::new(1, 1)]),
+            class: Box::new(Integer::unsigned(8).into()),
+        };
+        let payload = Structure::new()
+            .with("n", Integer::unsigned(130))
+            .with("x", class);
+        let mut trace = TraceClass::default();
+        let mut stream = crate::lane::stream_class(0, "tsc", false);
+        stream.events.push(EventClass::new(0, "e", payload));
+        trace.streams.push(stream);
+        let error = lower(&trace).unwrap_err();
+        assert!(error.contains("`n` selects and has 130 bits"), "{error}");
     }
 }
