@@ -3,8 +3,8 @@
 //! ```console
 //! $ cargo bench -p laneway-ctf --bench against_babeltrace2 [-- EVENTS [DIR]]
 //!            babeltrace2       laneway-ctf
-//! count      2.79 s            0.16 s            17.6 ×
-//! text       8.05 s            1.20 s             6.7 ×
+//! count      2.49 s            0.14 s            17.8 ×
+//! text       7.81 s            0.74 s            10.6 ×
 //! ```
 //! Times are CPU times of one thread, user and system, the best of three; both write text to /dev/null. With DIR, an
 //! existing trace is read, such as one that LTTng recorded.
