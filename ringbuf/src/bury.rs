@@ -31,7 +31,7 @@ impl LaneReader {
         if self.is_atomic() {
             atomic_lane::help_the_dead(lane, self.memory.key());
         }
-        let reserved = lane.control().reserved.load(Ordering::Acquire);
+        let reserved = lane.reserved();
         for place in 0..lane.geometry().sub_buffers() {
             let sub_buffer = lane.sub_buffer(place * size);
             if self.is_atomic() {
@@ -68,7 +68,7 @@ impl LaneReader {
             return;
         }
         let lane = self.memory.lane(self.index());
-        let reserved = lane.control().reserved.load(Ordering::Acquire);
+        let reserved = lane.reserved();
         let boundary = |start: u64| start + lane.geometry().sub_buffer_bytes();
         let judged = self.judged.iter().copied();
         let (closed, open): (Vec<u64>, Vec<u64>) = judged

@@ -8,7 +8,7 @@
 //! Invariant: `start <= read <= boundary`, and every look at shared memory stays between them.
 
 use crate::counter::{LAP_SHIFT, Lap};
-use crate::lane::{Lane, Lost, MOST_RESERVED};
+use crate::lane::{Lane, Lost};
 use crate::layout::SubBuffer;
 use crate::packet::Parts;
 use crate::records::{self, Found};
@@ -86,9 +86,7 @@ impl Cursor {
 
     /// The lane's position, as far as it can be true.
     pub(crate) fn reserved(&self, lane: Lane<'_>) -> u64 {
-        // SYNC(reserve): pairs with the store that commits a reservation or a close.
-        let claim = lane.control().reserved.load(Ordering::Acquire);
-        (claim & !7).clamp(self.read, MOST_RESERVED.max(self.read))
+        lane.reserved().max(self.read)
     }
 
     /// How things stand with the sub-buffer, if those in `judged` are judged by headers.

@@ -73,6 +73,13 @@ impl<'m> Lane<'m> {
         unsafe { sub_buffer(self.data.as_ptr(), index) }
     }
 
+    /// The lane's position, as far as it can be true: for those who must not trust who writes it.
+    pub(crate) fn reserved(self) -> u64 {
+        // SYNC(reserve): pairs with the store that commits a reservation or a close.
+        let claim = self.control().reserved.load(Ordering::Acquire);
+        claim.min(MOST_RESERVED) & !7
+    }
+
     /// The number of the sub-buffer in which `position` lies.
     pub(crate) fn number(self, position: u64) -> u64 {
         position >> self.geometry.sub_buffer_shift()

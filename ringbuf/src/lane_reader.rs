@@ -22,7 +22,7 @@
 //! back only when all its bytes are counted, or, after a death, when no header in it is busy.
 
 use crate::cursor::{Cursor, Look};
-use crate::lane::{Lane, Lost};
+use crate::lane::{self, Lane, Lost};
 use crate::memory::SharedMemory;
 use crate::packet::{Packet, Parts};
 use crate::reader::Reading;
@@ -162,6 +162,9 @@ impl LaneReader {
     pub fn skip(&mut self, position: u64, bytes: u64, end: u64) {
         let lane = self.memory.lane(self.index);
         let start = lane.sub_buffer_start(position);
+        if !lane::is_position(position) {
+            return; // the disk says nonsense
+        }
         if start > self.main.start {
             self.main.go_to(start); // what lies between was passed over
         }

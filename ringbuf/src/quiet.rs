@@ -27,7 +27,7 @@ pub(crate) fn is_quiet(memory: &SharedMemory) -> bool {
 }
 
 fn lane_is_quiet(lane: Lane<'_>) -> bool {
-    let reserved = lane.control().reserved.load(Ordering::Acquire);
+    let reserved = lane.reserved();
     let sub_buffer_bytes = lane.geometry().sub_buffer_bytes();
     (0..lane.geometry().sub_buffers())
         .filter_map(|index| lane.in_place(index, reserved))
@@ -86,7 +86,7 @@ fn give_back(memory: &SharedMemory) -> u64 {
     let mut bytes = 0;
     for index in (0..memory.geometry().lanes()).filter(|&i| memory.header().is_active(i)) {
         let lane = memory.lane(index);
-        let reserved = lane.control().reserved.load(Ordering::Acquire);
+        let reserved = lane.reserved();
         for place in 0..lane.geometry().sub_buffers() {
             let Some(start) = lane.in_place(place, reserved) else {
                 continue;

@@ -51,7 +51,7 @@ impl LaneReader {
     /// Takes at most the lane's size in memory.
     pub fn snapshot(&self) -> Snapshot {
         let lane = self.lane();
-        let reserved = lane.control().reserved.load(Ordering::Acquire);
+        let reserved = lane.reserved();
         let mut starts: Vec<u64> = (0..lane.geometry().sub_buffers())
             .filter_map(|place| lane.in_place(place, reserved))
             .filter(|&start| start < reserved)

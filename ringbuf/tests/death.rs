@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Checker, Random, attach, cpus, emit, settings, stress_factor};
-use laneway_ringbuf::{BufferReader, Channel, Geometry, SharedMemory, WhenFull};
+use laneway_ringbuf::{BufferReader, Channel, Geometry, Reading, SharedMemory, WhenFull};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -182,6 +182,22 @@ fn a_reader_survives_any_bytes_in_the_ring_and_never_works_without_end() {
             }
         }
         reader.wait(Duration::from_millis(1));
+        // Those who come later, or look at it in another way.
+        reader.bury(1);
+        let mut successor = BufferReader::map(&fd).unwrap();
+        for lane in successor.lanes() {
+            lane.skip(random.next(), random.next(), random.next());
+            let packets = (0..8).take_while(|_| lane.next_packet().is_some()).count();
+            assert!(packets <= 8);
+        }
+        let memory = SharedMemory::open(&fd).unwrap();
+        let mut recorder = BufferReader::of(memory, Reading::Snapshots);
+        for lane in recorder.lanes() {
+            let copied: usize = lane.snapshot().packets.iter().map(|p| p.bytes.len()).sum();
+            assert!(copied as u64 <= geometry.lane_bytes());
+        }
+        recorder.bury(2);
+        recorder.wait(Duration::from_micros(1));
         for lane in reader.lanes() {
             let mut packets = 0;
             while let Some(packet) = lane.final_packet() {
