@@ -33,5 +33,13 @@ if ! "$python" -c 'import perfetto, pyarrow' 2>/dev/null; then
 fi
 
 # Tests interrupt programs, which takes effect only where the interrupts are not ignored from the start, as under nohup.
-(($#)) || set -- --workspace --features laneway-tools/parquet
-exec env --default-signal=HUP,INT,QUIT cargo test "$@"
+run() {
+    env --default-signal=HUP,INT,QUIT cargo test "$@"
+}
+if (($#)); then
+    run "$@"
+else
+    run --workspace
+    # By itself: other tests build the command without the feature, and it is one and the same file.
+    run -p laneway-tools --features parquet
+fi
