@@ -4,7 +4,8 @@
 //!   1 pin every place but the newest two       producers pass over what is pinned, and have two
 //!   2 copy, from the newest to the oldest
 //!   3 still on the lap that it was on? keep    (a pin may have come too late)
-//!   4 unpin
+//!   4 unless the newest is kept: look again what is the newest now, and copy that
+//!   5 unpin
 //! ```
 //! Pins make it likely that all of the lane is kept; the second look makes sure that nothing is
 //! that a producer had begun to overwrite.
@@ -15,7 +16,12 @@ use crate::cursor::{Cursor, Look};
 use crate::lane::{Lane, Lost};
 use crate::lane_reader::LaneReader;
 use crate::packet::Parts;
+use std::collections::BTreeMap;
 use std::sync::atomic::{Ordering, fence};
+
+/// How often the newest sub-buffer may have been overwritten before its copy was made, until what
+/// there is has to do.
+const ATTEMPTS: u32 = 16;
 
 /// A copy of what was in a lane.
 #[derive(Clone, Debug, Default)]
@@ -51,28 +57,32 @@ impl LaneReader {
     /// Takes at most the lane's size in memory.
     pub fn snapshot(&self) -> Snapshot {
         let lane = self.lane();
-        let reserved = lane.reserved();
-        let mut starts: Vec<u64> = (0..lane.geometry().sub_buffers())
-            .filter_map(|place| lane.in_place(place, reserved))
-            .filter(|&start| start < reserved)
-            .collect();
-        starts.sort_unstable();
-        let pinned = &starts[..starts.len().saturating_sub(2)];
-        for &start in pinned {
+        let mut starts = sub_buffers_of(lane);
+        let pinned = starts[..starts.len().saturating_sub(2)].to_vec();
+        for &start in &pinned {
             lane.sub_buffer(start).taken.store(1, Ordering::Relaxed);
         }
         fence(Ordering::SeqCst); // the sooner they are seen, the better
-        let mut copies: Vec<Snapshot> = starts
-            .iter()
-            .rev()
-            .filter_map(|&start| self.copy(lane, start))
-            .collect();
-        for &start in pinned {
+        let mut kept = BTreeMap::new();
+        for _ in 0..ATTEMPTS {
+            for &start in starts.iter().rev() {
+                if !kept.contains_key(&start)
+                    && let Some(copy) = self.copy(lane, start)
+                {
+                    kept.insert(start, copy);
+                }
+            }
+            if starts.last().is_none_or(|newest| kept.contains_key(newest)) {
+                break;
+            }
+            // The newest are not pinned: while we were interrupted, newer ones have taken their place.
+            starts = sub_buffers_of(lane);
+        }
+        for &start in &pinned {
             lane.sub_buffer(start).taken.store(0, Ordering::Relaxed);
         }
-        copies.reverse();
         let mut all = Snapshot::default();
-        for copy in copies {
+        for copy in kept.into_values() {
             all.packets.extend(copy.packets);
             all.unfinished += copy.unfinished;
         }
@@ -136,6 +146,17 @@ impl LaneReader {
             lost: parts.lost,
         }
     }
+}
+
+/// Where the sub-buffers begin that are in the lane now, oldest first.
+fn sub_buffers_of(lane: Lane<'_>) -> Vec<u64> {
+    let reserved = lane.reserved();
+    let mut starts: Vec<u64> = (0..lane.geometry().sub_buffers())
+        .filter_map(|place| lane.in_place(place, reserved))
+        .filter(|&start| start < reserved)
+        .collect();
+    starts.sort_unstable();
+    starts
 }
 
 /// Whether the records of the sub-buffer at `start` are there, and not counted as overwritten.
