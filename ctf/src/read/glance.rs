@@ -11,8 +11,10 @@
 //! Invariant: a glance, where it succeeds, finds what the program would, and leaves no slot unset that others need.
 
 use super::bits::{Cursor, Read};
+use super::choice::ChoiceOption;
 use super::node::{Node, OptionNode, Slot};
-use crate::model::{ByteOrder, Range, Role};
+use super::span::Span;
+use crate::model::{ByteOrder, Role};
 
 /// Where the fields of a header's common form are.
 #[derive(Debug, Default)]
@@ -244,23 +246,17 @@ impl Finder {
                     .iter()
                     .try_for_each(|(_, field)| self.node(field))
             }
-            Node::Variant {
-                selector: None,
-                options,
-                ..
-            } => self.node(&options.first()?.node),
-            Node::Variant {
-                selector: Some(slot),
-                signed: false,
-                options,
-            } => {
-                let (_, place) = *self.slots.iter().find(|(known, _)| known == slot)?;
-                let (option, range) = common_option(options)?;
-                let (low, high) = (
-                    u64::try_from(range.low).ok()?,
-                    u64::try_from(range.high).ok()?,
-                );
-                self.glance.selectors.push((place, low, high - low));
+            Node::Variant(choice) => {
+                let Some(selector) = choice.selector else {
+                    return self.node(&choice.options.first()?.then.node);
+                };
+                if selector.signed {
+                    return None;
+                }
+                let known = |(slot, _): &&(Slot, Place)| *slot == selector.slot;
+                let (_, place) = *self.slots.iter().find(known)?;
+                let (option, span) = common_option(&choice.options)?;
+                self.glance.selectors.push((place, span.low, span.more));
                 self.node(&option.node)
             }
             _ => None,
@@ -295,12 +291,12 @@ impl Finder {
 }
 
 /// The option that most values of the selector choose, the first of equals, and those values.
-fn common_option(options: &[OptionNode]) -> Option<(&OptionNode, Range)> {
-    let mut best: Option<(&OptionNode, Range)> = None;
+fn common_option(options: &[ChoiceOption<OptionNode>]) -> Option<(&OptionNode, Span)> {
+    let mut best: Option<(&OptionNode, Span)> = None;
     for option in options {
-        for &range in &option.ranges {
-            if best.is_none_or(|(_, best)| range.high - range.low > best.high - best.low) {
-                best = Some((option, range));
+        for &span in &option.spans {
+            if best.is_none_or(|(_, best)| span.more > best.more) {
+                best = Some((&option.then, span));
             }
         }
     }

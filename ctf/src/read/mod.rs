@@ -6,6 +6,7 @@
 //! ```
 
 mod bits;
+mod choice;
 mod count;
 mod event;
 mod glance;
@@ -25,9 +26,10 @@ mod visit;
 mod wide;
 
 pub(crate) use bits::{Cursor, Read, sign_extend};
+pub(crate) use choice::{Choice, Maybe};
 pub use count::Counts;
 pub use index::{IndexEntry, index_of};
-pub(crate) use node::{ArrayNode, Count, IntegerNode, Node, OptionNode, Slot, StructureNode};
+pub(crate) use node::{ArrayNode, Count, IntegerNode, Node, Slot, StructureNode};
 pub use packet::Packet;
 pub(crate) use program::{Stop, unit};
 pub use reader::{Event, Item, Loss, Lost, Notice, Reader, Stream, span};

@@ -12,10 +12,12 @@ use std::cell::Cell;
 use std::collections::HashMap;
 
 use super::bits::{Read, sign_extend};
+use super::choice::{Choice, ChoiceOption, Maybe, SelectorSlot};
+use super::span::Span;
 use super::wide::WideNode;
 use crate::model::{
-    Array, BitArray, Encoding, FieldClass, FieldLocation, Integer, Length, MAX_BITS, Range, Role,
-    Scope, Selector, Structure, VarInteger, Variant,
+    Array, BitArray, Encoding, FieldClass, FieldLocation, Integer, Length, MAX_BITS, Role, Scope,
+    Selector, Structure, VarInteger, Variant,
 };
 
 impl Node {
@@ -37,17 +39,15 @@ impl Node {
                     field.used_slots(used);
                 }
             }
-            Node::Variant {
-                selector, options, ..
-            } => {
-                used.extend(selector);
-                for option in options {
-                    option.node.used_slots(used);
+            Node::Variant(choice) => {
+                used.extend(choice.selector.map(|selector| selector.slot));
+                for option in &choice.options {
+                    option.then.node.used_slots(used);
                 }
             }
-            Node::Optional { selector, node, .. } => {
-                used.push(*selector);
-                node.used_slots(used);
+            Node::Optional(maybe) => {
+                used.push(maybe.selector);
+                maybe.then.used_slots(used);
             }
             _ => {}
         }
@@ -66,12 +66,12 @@ impl Node {
                     field.filled_slots(filled);
                 }
             }
-            Node::Variant { options, .. } => {
-                for option in options {
-                    option.node.filled_slots(filled);
+            Node::Variant(choice) => {
+                for option in &choice.options {
+                    option.then.node.filled_slots(filled);
                 }
             }
-            Node::Optional { node, .. } => node.filled_slots(filled),
+            Node::Optional(maybe) => maybe.then.filled_slots(filled),
             _ => {}
         }
     }
@@ -118,18 +118,8 @@ pub(crate) enum Node {
     },
     Array(Box<ArrayNode>),
     Structure(StructureNode),
-    /// Without a selector there is but one option, for every value.
-    Variant {
-        selector: Option<Slot>,
-        signed: bool,
-        options: Box<[OptionNode]>,
-    },
-    Optional {
-        selector: Slot,
-        signed: bool,
-        ranges: Option<Box<[Range]>>,
-        node: Box<Node>,
-    },
+    Variant(Choice<OptionNode>),
+    Optional(Box<Maybe<Node>>),
 }
 
 #[derive(Debug)]
@@ -155,7 +145,6 @@ pub(crate) struct StructureNode {
 #[derive(Debug)]
 pub(crate) struct OptionNode {
     pub(crate) name: Option<Box<str>>,
-    pub(crate) ranges: Box<[Range]>,
     pub(crate) node: Node,
 }
 
@@ -391,43 +380,37 @@ impl Compiler {
             }
             FieldClass::Structure(class) => self.structure(class, place)?,
             FieldClass::Variant(class) => {
-                let (selector, signed) = match always_first(class, place) {
-                    true => (None, false),
-                    false => {
-                        let (slot, signed) = self.slot_of(&class.selector, place)?;
-                        (Some(slot), signed)
-                    }
+                let selector = match always_first(class, place) {
+                    true => None,
+                    false => Some(self.slot_of(&class.selector, place)?),
                 };
+                let signed = selector.is_some_and(|selector| selector.signed);
                 let mut options = Vec::with_capacity(class.options.len());
                 for (i, option) in class.options.iter().enumerate() {
                     place.path.push(i);
                     let node = self.node(&option.class, place);
                     place.path.pop();
-                    options.push(OptionNode {
-                        name: option.name.as_deref().map(Into::into),
-                        ranges: option.ranges.clone().into(),
-                        node: node?,
+                    options.push(ChoiceOption {
+                        spans: Span::all_of(&option.ranges, signed),
+                        then: OptionNode {
+                            name: option.name.as_deref().map(Into::into),
+                            node: node?,
+                        },
                     });
                 }
-                Node::Variant {
+                Node::Variant(Choice {
                     selector,
-                    signed,
                     options: options.into(),
-                }
+                })
             }
             FieldClass::Optional(class) => {
-                let (selector, signed) = self.slot_of(class.selector.location(), place)?;
+                let selector = self.slot_of(class.selector.location(), place)?;
                 let ranges = match &class.selector {
                     Selector::Boolean(_) => None,
-                    Selector::Integer(_, ranges) => Some(ranges.clone().into()),
+                    Selector::Integer(_, ranges) => Some(ranges.as_slice()),
                 };
-                let node = Box::new(self.node(&class.class, place)?);
-                Node::Optional {
-                    selector,
-                    signed,
-                    ranges,
-                    node,
-                }
+                let node = self.node(&class.class, place)?;
+                Node::Optional(Box::new(Maybe::new(selector, ranges, node)))
             }
         })
     }
@@ -436,8 +419,11 @@ impl Compiler {
         Ok(match length {
             Length::Fixed(count) => Count::Fixed(*count),
             Length::Field(location) => match self.slot_of(location, place)? {
-                (slot, false) => Count::Slot(slot),
-                (_, true) => return Err("its length is a signed integer".to_owned()),
+                SelectorSlot {
+                    slot,
+                    signed: false,
+                } => Count::Slot(slot),
+                _ => return Err("its length is a signed integer".to_owned()),
             },
         })
     }
@@ -447,7 +433,7 @@ impl Compiler {
         &mut self,
         location: &FieldLocation,
         place: &Place<'_>,
-    ) -> Result<(Slot, bool), String> {
+    ) -> Result<SelectorSlot, String> {
         let shown = || {
             let names: Vec<_> = location
                 .path
@@ -504,7 +490,7 @@ impl Compiler {
         for (address, _) in targets {
             self.slots.insert(address, slot);
         }
-        Ok((slot, signed))
+        Ok(SelectorSlot { slot, signed })
     }
 }
 

@@ -13,9 +13,9 @@
 use std::cell::Cell;
 
 use super::bits::{Cursor, Leb128, Read, Short, sign_extend};
+use super::choice::{Choice, Maybe};
 use super::node::{ArrayNode, Count, Node, OptionNode, Slot};
-use super::span::{Span, contains};
-use crate::model::{Encoding, Integer, Range, Role, Roles};
+use crate::model::{Encoding, Integer, Role, Roles};
 
 /// A step.
 #[derive(Debug)]
@@ -50,23 +50,8 @@ enum Op {
         count: Count,
         body: Box<[Op]>,
     },
-    Switch {
-        selector: Slot,
-        signed: bool,
-        options: Box<[Choice]>,
-    },
-    /// The body, if the selector is not 0.
-    If {
-        selector: Slot,
-        body: Box<[Op]>,
-    },
-}
-
-/// The steps to take for these values of a selector.
-#[derive(Debug)]
-struct Choice {
-    ranges: Box<[Span]>,
-    body: Box<[Op]>,
+    Switch(Choice<Box<[Op]>>),
+    If(Box<Maybe<Box<[Op]>>>),
 }
 
 /// The steps past a scope.
@@ -232,30 +217,14 @@ fn run_lent(
                 let count = count.get(slots);
                 cursor.lend(|cursor| repeat(count, body, cursor, slots, sink))?;
             }
-            Op::Switch {
-                selector,
-                signed,
-                options,
-            } => {
-                let value = slots[*selector as usize].get();
-                let option = options
-                    .iter()
-                    .find(|option| contains(&option.ranges, value));
-                match option {
-                    Some(option) if option.body.is_empty() => {}
-                    Some(option) => {
-                        cursor.lend(|cursor| run_inner(&option.body, cursor, slots, sink))?;
-                    }
-                    None => {
-                        return Err(Stop::NoOption {
-                            selector: *selector,
-                            signed: *signed,
-                        });
-                    }
+            Op::Switch(choice) => {
+                let body = choice.chosen(slots)?;
+                if !body.is_empty() {
+                    cursor.lend(|cursor| run_inner(body, cursor, slots, sink))?;
                 }
             }
-            Op::If { selector, body } => {
-                if slots[*selector as usize].get() != 0 {
+            Op::If(maybe) => {
+                if let Some(body) = maybe.there(slots) {
                     cursor.lend(|cursor| run_inner(body, cursor, slots, sink))?;
                 }
             }
@@ -391,34 +360,14 @@ impl Builder {
                     self.node(field);
                 }
             }
-            Node::Variant {
-                selector,
-                signed,
-                options,
-            } => self.variant(*selector, *signed, options),
-            Node::Optional {
-                selector,
-                signed,
-                ranges,
-                node,
-            } => {
-                let (body, known) = self.nested(self.known, |inner| inner.node(node));
-                self.known = self.known.min(known);
-                let selector = *selector;
-                self.ops.push(match ranges {
-                    None => Op::If { selector, body },
-                    Some(ranges) => {
-                        let there = choice(ranges, *signed, body);
-                        let all = Range::new(i128::MIN, i128::MAX);
-                        let absent = choice(&[all], *signed, Box::default());
-                        let options = Box::new([there, absent]);
-                        Op::Switch {
-                            selector,
-                            signed: *signed,
-                            options,
-                        }
-                    }
+            Node::Variant(choice) => self.variant(choice),
+            Node::Optional(maybe) => {
+                let body = maybe.map(|node| {
+                    let (body, known) = self.nested(self.known, |inner| inner.node(node));
+                    self.known = self.known.min(known);
+                    body
                 });
+                self.ops.push(Op::If(Box::new(body)));
             }
         }
     }
@@ -473,23 +422,18 @@ impl Builder {
         }
     }
 
-    fn variant(&mut self, selector: Option<Slot>, signed: bool, options: &[OptionNode]) {
-        let Some(selector) = selector else {
-            return options.iter().for_each(|only| self.node(&only.node));
-        };
+    fn variant(&mut self, choice: &Choice<OptionNode>) {
+        if choice.selector.is_none() {
+            let options = choice.options.iter();
+            return options.for_each(|only| self.node(&only.then.node));
+        }
         let before = self.known;
-        let mut choices = Vec::with_capacity(options.len());
-        for option in options {
+        let bodies = choice.map(|option| {
             let (body, known) = self.nested(before, |inner| inner.node(&option.node));
             self.known = self.known.min(known);
-            choices.push(choice(&option.ranges, signed, body));
-        }
-        let options = choices.into();
-        self.ops.push(Op::Switch {
-            selector,
-            signed,
-            options,
+            body
         });
+        self.ops.push(Op::Switch(bodies));
     }
 
     /// Steps on their own, and what the position behind them is known to be a multiple of.
@@ -504,11 +448,6 @@ impl Builder {
     }
 }
 
-fn choice(ranges: &[Range], signed: bool, body: Box<[Op]>) -> Choice {
-    let ranges = Span::all_of(ranges, signed);
-    Choice { ranges, body }
-}
-
 /// The alignment of a node's first bit.
 pub(crate) fn align_of(node: &Node) -> u32 {
     match node {
@@ -519,7 +458,7 @@ pub(crate) fn align_of(node: &Node) -> u32 {
         Node::VarInteger { .. } | Node::String { .. } | Node::Text { .. } | Node::Blob { .. } => 8,
         Node::Array(node) => node.align,
         Node::Structure(node) => node.align,
-        Node::Variant { .. } | Node::Optional { .. } => 1,
+        Node::Variant(_) | Node::Optional(_) => 1,
     }
 }
 

@@ -9,8 +9,8 @@ use crate::model::Range;
 /// Values from `low` on, `more` of them behind it; in the two's complement that a signed selector is kept in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
-    low: u64,
-    more: u64,
+    pub(super) low: u64,
+    pub(super) more: u64,
 }
 
 impl Span {

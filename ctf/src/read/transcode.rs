@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::io::{self, Write};
 
 use super::bits::{Cursor, Read, sign_extend};
-use super::node::{Node, selected};
+use super::node::Node;
 use super::packet::Packet;
 use super::program::{Stop, align_of, unit};
 use super::reader::{Event, Stream};
@@ -384,37 +384,12 @@ fn copy(
                 copy(field, cursor, slots, out, places)?;
             }
         }
-        Node::Variant {
-            selector,
-            signed,
-            options,
-        } => {
-            let option = match selector {
-                None => options.first(),
-                Some(slot) => {
-                    let value = selected(slots, *slot, *signed);
-                    let mut options = options.iter();
-                    options.find(|option| option.ranges.iter().any(|range| range.contains(value)))
-                }
-            };
-            let none = Stop::NoOption {
-                selector: selector.unwrap_or(0),
-                signed: *signed,
-            };
-            copy(&option.ok_or(none)?.node, cursor, slots, out, places)?;
+        Node::Variant(choice) => {
+            let option = choice.chosen(slots)?;
+            copy(&option.node, cursor, slots, out, places)?;
         }
-        Node::Optional {
-            selector,
-            signed,
-            ranges,
-            node,
-        } => {
-            let value = selected(slots, *selector, *signed);
-            let there = match ranges {
-                None => value != 0,
-                Some(ranges) => ranges.iter().any(|range| range.contains(value)),
-            };
-            if there {
+        Node::Optional(maybe) => {
+            if let Some(node) = maybe.there(slots) {
                 copy(node, cursor, slots, out, places)?;
             }
         }

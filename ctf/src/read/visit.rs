@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::bits::{Cursor, Read};
-use super::node::{Node, selected, signed_value};
+use super::node::{Node, signed_value};
 use super::program::{Stop, align_of, unit};
 use super::wide::{Wide, half};
 use crate::model::{BitArray, Encoding, Integer};
@@ -142,50 +142,20 @@ pub(crate) fn visit(
             }
             visitor.end();
         }
-        Node::Variant {
-            selector,
-            signed,
-            options,
-        } => {
-            let option = match selector {
-                None => options.first().ok_or(Stop::NoOption {
-                    selector: 0,
-                    signed: false,
-                })?,
-                Some(slot) => {
-                    let value = selected(slots, *slot, *signed);
-                    let mut options = options.iter();
-                    let chosen = options
-                        .find(|option| option.ranges.iter().any(|range| range.contains(value)));
-                    chosen.ok_or(Stop::NoOption {
-                        selector: *slot,
-                        signed: *signed,
-                    })?
-                }
-            };
+        Node::Variant(choice) => {
+            let option = choice.chosen(slots)?;
             visitor.option(option.name.as_deref());
             visit(&option.node, cursor, slots, visitor)?;
             visitor.end();
         }
-        Node::Optional {
-            selector,
-            signed,
-            ranges,
-            node,
-        } => {
-            let value = selected(slots, *selector, *signed);
-            let there = match ranges {
-                None => value != 0,
-                Some(ranges) => ranges.iter().any(|range| range.contains(value)),
-            };
-            if there {
+        Node::Optional(maybe) => match maybe.there(slots) {
+            Some(node) => {
                 visitor.option(None);
                 visit(node, cursor, slots, visitor)?;
                 visitor.end();
-            } else {
-                visitor.nothing();
             }
-        }
+            None => visitor.nothing(),
+        },
     }
     Ok(())
 }

@@ -100,35 +100,13 @@ impl Form {
                     value.blob(line, bytes);
                 }
                 Field::Array(array) => array.fill(line, cursor, slots)?,
-                Field::Variant {
-                    selector,
-                    signed,
-                    options,
-                } => {
-                    let option = match selector {
-                        None => options.first(),
-                        Some(slot) => {
-                            let value = slots[*slot as usize].get();
-                            options.iter().find(|option| contains(&option.spans, value))
-                        }
-                    };
-                    let option = option.ok_or(Stop::NoOption {
-                        selector: selector.unwrap_or(0),
-                        signed: *signed,
-                    })?;
-                    option.form.fill_inner(line, cursor, slots)?;
+                Field::Variant(choice) => {
+                    choice.chosen(slots)?.fill_inner(line, cursor, slots)?;
                 }
-                Field::Optional(optional) => {
-                    let value = slots[optional.selector as usize].get();
-                    let there = match &optional.spans {
-                        None => value != 0,
-                        Some(spans) => contains(spans, value),
-                    };
-                    match there {
-                        true => optional.form.fill_inner(line, cursor, slots)?,
-                        false => line.block(b"<none>", 6),
-                    }
-                }
+                Field::Optional(maybe) => match maybe.there(slots) {
+                    Some(form) => form.fill_inner(line, cursor, slots)?,
+                    None => line.block(b"<none>", 6),
+                },
             }
         }
         Ok(())

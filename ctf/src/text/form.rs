@@ -12,7 +12,7 @@ use super::line::{BLOCK, Blocks};
 use super::number::quoted;
 use crate::model::{Encoding, Integer};
 use crate::read::{
-    ArrayNode, Count, IntegerNode, Node, OptionNode, Read, Slot, Span, StructureNode, WideNode,
+    ArrayNode, Choice, Count, IntegerNode, Maybe, Node, Read, Slot, Span, StructureNode, WideNode,
 };
 
 pub(super) const BOLD: &str = "\x1b[1m";
@@ -61,12 +61,8 @@ pub(super) enum Field {
     Text(Count, Encoding),
     Blob(Count, Box<Value>),
     Array(Box<Array>),
-    Variant {
-        selector: Option<Slot>,
-        signed: bool,
-        options: Box<[Choice]>,
-    },
-    Optional(Box<Optional>),
+    Variant(Choice<Form>),
+    Optional(Box<Maybe<Form>>),
 }
 
 /// A number that is not just shown in decimal.
@@ -102,20 +98,6 @@ pub(super) struct Array {
     pub(super) count: Count,
     pub(super) names: bool,
     pub(super) element: Form,
-}
-
-#[derive(Debug)]
-pub(super) struct Choice {
-    pub(super) spans: Box<[Span]>,
-    pub(super) form: Form,
-}
-
-#[derive(Debug)]
-pub(super) struct Optional {
-    pub(super) selector: Slot,
-    /// If the selector is none of these, it is not there. Without them: if it is 0.
-    pub(super) spans: Option<Box<[Span]>>,
-    pub(super) form: Form,
 }
 
 pub(super) fn name_equal(out: &mut Vec<u8>, name: &str, color: bool, with: &str) {
@@ -265,26 +247,13 @@ impl FormBuilder {
             }
             Node::Array(node) => self.array(node),
             Node::Structure(node) => self.structure(node),
-            Node::Variant {
-                selector,
-                signed,
-                options,
-            } => self.variant(*selector, *signed, options),
-            Node::Optional {
-                selector,
-                signed,
-                ranges,
-                node,
-            } => {
-                let form = self.nested(|inner| inner.option(node));
-                let spans = ranges.as_ref().map(|ranges| Span::all_of(ranges, *signed));
-                let selector = *selector;
-                let optional = Optional {
-                    selector,
-                    spans,
-                    form,
-                };
-                self.value(1, Field::Optional(Box::new(optional)));
+            Node::Variant(choice) => {
+                let forms = choice.map(|option| self.nested(|inner| inner.option(&option.node)));
+                self.value(1, Field::Variant(forms));
+            }
+            Node::Optional(maybe) => {
+                let form = maybe.map(|node| self.nested(|inner| inner.option(node)));
+                self.value(1, Field::Optional(Box::new(form)));
             }
         }
     }
@@ -384,22 +353,6 @@ impl FormBuilder {
         self.text(b"{ ");
         self.node(node);
         self.text(b" }");
-    }
-
-    fn variant(&mut self, selector: Option<Slot>, signed: bool, options: &[OptionNode]) {
-        let options = options
-            .iter()
-            .map(|option| Choice {
-                spans: Span::all_of(&option.ranges, signed),
-                form: self.nested(|inner| inner.option(&option.node)),
-            })
-            .collect();
-        let field = Field::Variant {
-            selector,
-            signed,
-            options,
-        };
-        self.value(1, field);
     }
 }
 
