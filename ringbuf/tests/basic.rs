@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Checker, attach, emit, lost, settings};
+use common::{Checker, attach, both_kinds_of_lanes, emit, lost, settings};
 use laneway_ringbuf::clock::{self, ClockKind};
 use laneway_ringbuf::{Channel, Geometry, MAX_RECORD_BYTES, WhenFull};
 use std::sync::Mutex;
@@ -24,15 +24,9 @@ fn thread_control_block() -> [u64; 8] {
     words
 }
 
-/// Runs a test with restartable sequences and without.
-fn both(test: impl Fn(bool)) {
-    test(true);
-    test(false);
-}
-
 #[test]
 fn events_of_every_size_come_out_as_they_went_in() {
-    both(|rseq| {
+    both_kinds_of_lanes(|rseq| {
         let channel = Channel::new();
         let mut reader = attach(
             &channel,
@@ -53,7 +47,7 @@ fn events_of_every_size_come_out_as_they_went_in() {
 
 #[test]
 fn the_clock_can_be_one_that_no_sequence_reads() {
-    both(|rseq| {
+    both_kinds_of_lanes(|rseq| {
         let channel = Channel::new();
         let mut settings = settings(WhenFull::Discard, rseq);
         settings.clock = ClockKind::Monotonic;
@@ -77,7 +71,7 @@ fn the_clock_can_be_one_that_no_sequence_reads() {
 
 #[test]
 fn records_that_fill_sub_buffers_to_the_last_byte_are_all_delivered() {
-    both(|rseq| {
+    both_kinds_of_lanes(|rseq| {
         let channel = Channel::new();
         let mut reader = attach(
             &channel,
@@ -103,7 +97,7 @@ fn records_that_fill_sub_buffers_to_the_last_byte_are_all_delivered() {
 
 #[test]
 fn a_full_lane_loses_the_newest_events_and_counts_each_of_them() {
-    both(|rseq| {
+    both_kinds_of_lanes(|rseq| {
         let channel = Channel::new();
         let mut reader = attach(
             &channel,
@@ -125,7 +119,7 @@ fn a_full_lane_loses_the_newest_events_and_counts_each_of_them() {
 
 #[test]
 fn an_event_larger_than_a_sub_buffer_is_lost_as_too_large_and_harms_nothing() {
-    both(|rseq| {
+    both_kinds_of_lanes(|rseq| {
         let channel = Channel::new();
         let mut reader = attach(
             &channel,
@@ -146,7 +140,7 @@ fn an_event_larger_than_a_sub_buffer_is_lost_as_too_large_and_harms_nothing() {
 
 #[test]
 fn a_record_of_the_largest_size_fits() {
-    both(|rseq| {
+    both_kinds_of_lanes(|rseq| {
         let channel = Channel::new();
         let mut reader = attach(
             &channel,
@@ -165,7 +159,7 @@ fn a_record_of_the_largest_size_fits() {
 
 #[test]
 fn a_blocked_event_waits_for_its_limit_and_is_then_lost_as_timed_out() {
-    both(|rseq| {
+    both_kinds_of_lanes(|rseq| {
         let channel = Channel::new();
         let limit = Duration::from_millis(50);
         let mut reader = attach(
@@ -230,7 +224,7 @@ fn a_detached_channel_loses_nothing_and_records_nothing() {
 
 #[test]
 fn a_record_is_not_read_before_it_is_published_on_any_lap() {
-    both(|rseq| {
+    both_kinds_of_lanes(|rseq| {
         let channel = Channel::new();
         let mut reader = attach(
             &channel,
@@ -257,7 +251,7 @@ fn a_record_is_not_read_before_it_is_published_on_any_lap() {
 
 #[test]
 fn an_event_after_a_long_silence_tells_the_whole_clock() {
-    both(|rseq| {
+    both_kinds_of_lanes(|rseq| {
         let channel = Channel::new();
         let settings = settings(WhenFull::Discard, rseq);
         let mut reader = attach(&channel, geometry(1 << 16, 2), settings);

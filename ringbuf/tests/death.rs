@@ -2,29 +2,14 @@
 
 mod common;
 
-use common::{Checker, Random, attach, cpus, emit, settings, stress_factor};
+use common::{
+    Checker, Random, attach, cpus, emit, settings, shared_words, stress_factor, wait_for,
+};
 use laneway_ringbuf::{BufferReader, Channel, Geometry, Reading, SharedMemory, WhenFull};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// Events that a child says it has emitted, in memory it shares with its parent.
-fn shared_words() -> &'static [AtomicU64; 8] {
-    // SAFETY: a fresh shared mapping of a page, never unmapped.
-    unsafe {
-        let page = libc::mmap(
-            std::ptr::null_mut(),
-            4096,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        );
-        assert_ne!(page, libc::MAP_FAILED);
-        &*page.cast()
-    }
-}
 
 /// Reads everything a dead process left.
 fn drain_dead(reader: &mut BufferReader, checker: &mut Checker) -> u64 {
@@ -77,7 +62,7 @@ fn what_was_emitted_before_a_kill_is_all_there() {
         while std::time::Instant::now() < patience {
             checker.drain(&mut reader, round % 2 == 0);
         }
-        kill(child);
+        wait_for(child, Some(libc::SIGKILL));
         let unfinished = drain_dead(&mut reader, &mut checker);
         assert!(
             unfinished <= 3,
@@ -92,14 +77,6 @@ fn what_was_emitted_before_a_kill_is_all_there() {
                 "thread {who}: {seen} of {emitted}"
             );
         }
-    }
-}
-
-fn kill(child: i32) {
-    // SAFETY: the process is our child and not yet waited for.
-    unsafe {
-        libc::kill(child, libc::SIGKILL);
-        libc::waitpid(child, std::ptr::null_mut(), 0);
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Checker, attach, cpus, emit, lost, pin, settings};
+use common::{Checker, attach, both_kinds_of_lanes, cpus, emit, lost, pin, settings};
 use laneway_ringbuf::{BufferReader, Channel, Geometry, WhenFull};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -73,11 +73,6 @@ fn emit_and_read(
         assert!(emitter.join().unwrap(), "an event found no room");
     });
     checker.drain(reader, true);
-}
-
-fn both_kinds_of_lanes(test: impl Fn(bool)) {
-    test(true);
-    test(false);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Checker, Random, cpus, settings, stress_factor};
+use common::{Checker, Random, cpus, settings, shared_words, stress_factor, wait_for};
 use laneway_ringbuf::{
     BufferReader, Channel, ChannelSettings, Geometry, Reading, SharedMemory, WhenFull,
 };
@@ -13,23 +13,6 @@ use std::time::{Duration, Instant};
 const LONG: Duration = Duration::from_secs(60);
 const PROCESSES: u16 = 3;
 const THREADS: u16 = 2;
-
-/// Words that all processes see.
-fn shared_words() -> &'static [AtomicU64; 64] {
-    // SAFETY: a fresh shared mapping of a page, never unmapped.
-    unsafe {
-        let page = libc::mmap(
-            std::ptr::null_mut(),
-            4096,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        );
-        assert_ne!(page, libc::MAP_FAILED);
-        &*page.cast()
-    }
-}
 
 /// The event's id in the buffer, and in the process, which numbers its events in its own way.
 const ID: u16 = 9;
@@ -77,16 +60,6 @@ fn emitting_process(
     });
     // SAFETY: ends the process.
     unsafe { libc::_exit(0) };
-}
-
-fn wait_for(child: i32, signal: Option<i32>) {
-    // SAFETY: the process is our child and not yet waited for.
-    unsafe {
-        if let Some(signal) = signal {
-            libc::kill(child, signal);
-        }
-        libc::waitpid(child, std::ptr::null_mut(), 0);
-    }
 }
 
 /// What must be there of each thread: all events whose emission returned, and at most one more.

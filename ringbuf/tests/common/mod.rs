@@ -9,6 +9,7 @@ use laneway_ringbuf::{
     SharedMemory, WhenFull,
 };
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// The settings most tests use.
@@ -236,3 +237,37 @@ pub(crate) fn cpus() -> u32 {
 }
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// Runs a test with restartable sequences and without.
+pub(crate) fn both_kinds_of_lanes(test: impl Fn(bool)) {
+    test(true);
+    test(false);
+}
+
+/// Words that all processes see which are forked from this one.
+pub(crate) fn shared_words() -> &'static [AtomicU64; 64] {
+    // SAFETY: a fresh shared mapping of a page, never unmapped.
+    unsafe {
+        let page = libc::mmap(
+            std::ptr::null_mut(),
+            4096,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        );
+        assert_ne!(page, libc::MAP_FAILED);
+        &*page.cast()
+    }
+}
+
+/// Waits for the end of `child`, after sending it `signal` if there is one.
+pub(crate) fn wait_for(child: i32, signal: Option<i32>) {
+    // SAFETY: the process is our child and not yet waited for.
+    unsafe {
+        if let Some(signal) = signal {
+            libc::kill(child, signal);
+        }
+        libc::waitpid(child, std::ptr::null_mut(), 0);
+    }
+}
