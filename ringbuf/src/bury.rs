@@ -17,9 +17,8 @@ use crate::header::{self, Header, PADDING_ID, TOMBSTONE_ID};
 use crate::lane::Lane;
 use crate::lane_reader::LaneReader;
 use crate::reader::Reading;
-use crate::room;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 
 impl LaneReader {
     /// Buries what the processes left whose slots `is_dead` says so of; says how many records
@@ -31,15 +30,15 @@ impl LaneReader {
         if self.is_atomic() {
             atomic_lane::help_the_dead(lane, self.memory.key());
         }
+        // Read before places are given up: what the living open in them from then on is not his.
         let reserved = lane.reserved();
-        for place in 0..lane.geometry().sub_buffers() {
-            let sub_buffer = lane.sub_buffer(place * size);
-            if self.is_atomic() {
-                sub_buffer.give_up_place(is_dead);
+        if self.is_atomic() {
+            for place in 0..lane.geometry().sub_buffers() {
+                lane.sub_buffer(place * size).give_up_place(is_dead);
             }
-            let Some(start) = lane.in_place(place, reserved) else {
-                continue;
-            };
+        }
+        for start in lane.sub_buffers(reserved) {
+            let sub_buffer = lane.sub_buffer(start);
             let overwrites = self.reading == Reading::Snapshots;
             if overwrites {
                 // Who looks for room later finds it pinned; who has looked found it whole, and
@@ -47,7 +46,7 @@ impl LaneReader {
                 sub_buffer.taken.store(1, Ordering::Relaxed);
                 fence(Ordering::SeqCst);
             }
-            if start < reserved && is_lacking(lane, start) {
+            if is_lacking(lane, start) {
                 unfinished += bury_in(lane, start..reserved.min(start + size), is_dead);
                 if !self.judged.contains(&start) {
                     self.judged.push(start);
@@ -92,8 +91,7 @@ impl LaneReader {
 fn is_lacking(lane: Lane<'_>, start: u64) -> bool {
     let size = lane.geometry().sub_buffer_bytes();
     let whole = lane.committed(start).is_some_and(|c| c.bytes == size);
-    let done = room::is_done(lane.sub_buffer(start), lane.lap(start));
-    lane.is_on_lap(start) && !whole && !done
+    lane.is_on_lap(start) && !whole && !lane.is_done(start)
 }
 
 /// Makes the busy records of the dead in a range tombstones; says how many.
@@ -101,7 +99,7 @@ fn bury_in(lane: Lane<'_>, range: Range<u64>, is_dead: &dyn Fn(u16) -> bool) -> 
     let mut buried = 0;
     for (position, header) in headers(lane, range) {
         if header.is_busy() && is_dead(header.id()) {
-            header::bury(upper_half(lane, position), header);
+            header::bury(lane.upper_half(position), header);
             buried += u64::from(header.record_bytes() > 0);
         }
     }
@@ -137,10 +135,4 @@ fn headers(lane: Lane<'_>, range: Range<u64>) -> impl Iterator<Item = (u64, Head
         };
         sound.then_some((at, header))
     })
-}
-
-fn upper_half(lane: Lane<'_>, position: u64) -> &AtomicU32 {
-    let upper = if cfg!(target_endian = "little") { 4 } else { 0 };
-    // SAFETY: half of an aligned word inside the lane, accessed by atomics.
-    unsafe { &*lane.at(position).add(upper).cast() }
 }

@@ -171,7 +171,7 @@ impl Channel {
     ///
     /// They agree on the ids of events: `ids` are those of this process' events, which it
     /// numbers for itself ([`Channel::record_by_table`]). An event without an id is recorded
-    /// as [`PADDING_ID`](crate::PADDING_ID) minus 1, which readers pass over.
+    /// as [`TOMBSTONE_ID`], which readers pass over.
     ///
     /// # Errors
     /// As [`Channel::attach`].

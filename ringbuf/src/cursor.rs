@@ -12,7 +12,6 @@ use crate::lane::{Lane, Lost};
 use crate::layout::SubBuffer;
 use crate::packet::Parts;
 use crate::records::{self, Found};
-use crate::room;
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
@@ -95,9 +94,8 @@ impl Cursor {
         if reserved < self.boundary(lane) {
             return Look::Open;
         }
-        let lap = lane.lap(self.start);
         // Done with already: by a reader that died before it could go on.
-        if !lane.is_on_lap(self.start) || room::is_done(self.sub_buffer(lane), lap) {
+        if !lane.is_on_lap(self.start) || lane.is_done(self.start) {
             return Look::PassedOver {
                 next: self.next_opened(lane, reserved),
             };
@@ -118,8 +116,7 @@ impl Cursor {
     /// Where the lane goes on behind a sub-buffer that was never opened.
     fn next_opened(&self, lane: Lane<'_>, reserved: u64) -> u64 {
         let boundary = self.boundary(lane);
-        (0..lane.geometry().sub_buffers())
-            .filter_map(|place| lane.in_place(place, reserved))
+        lane.sub_buffers(reserved)
             .filter(|&start| start >= boundary)
             .min()
             .unwrap_or_else(|| lane.sub_buffer_start(reserved).max(boundary))

@@ -111,10 +111,25 @@ impl Header {
     }
 }
 
-/// The upper half of a header, the part that publishing writes.
+/// The lower and the upper half of the header at `record`.
 ///
-/// It is accessed on its own because the clock in the lower half is final from
-/// the start.
+/// The upper one is what publishing writes. It is accessed on its own because the clock in
+/// the lower half is final from the start.
+///
+/// # Safety
+/// `record` is aligned to 8 bytes and lies in memory that is mapped for `'m`, where it is
+/// accessed by atomics only.
+#[inline(always)]
+pub(crate) unsafe fn halves<'m>(record: *mut u8) -> [&'m AtomicU32; 2] {
+    // SAFETY: by the caller's word; the two halves of the header's word.
+    let [first, second]: &[AtomicU32; 2] = unsafe { &*record.cast() };
+    match cfg!(target_endian = "little") {
+        true => [first, second],
+        false => [second, first],
+    }
+}
+
+/// Publishes a record of `bytes` bytes, by the upper `half` of its header.
 #[inline(always)]
 pub(crate) fn publish(half: &AtomicU32, bytes: usize, event: u16, extended: bool) {
     let header = Header::busy(bytes, event, extended).upper() & !((BUSY >> 32) as u32);

@@ -13,8 +13,9 @@
 //! to be by whoever stands on its boundary.
 
 use crate::counter::{self, Committed, Lap};
-use crate::header::Header;
+use crate::header::{self, Header};
 use crate::layout::{Geometry, LaneControl, LostCells, SubBuffer};
+use crate::room;
 use std::marker::PhantomData;
 use std::mem::size_of;
 use std::ptr::NonNull;
@@ -65,6 +66,11 @@ impl<'m> Lane<'m> {
         unsafe { self.data.sub(size_of::<LaneControl>()).cast().as_ref() }
     }
 
+    /// Whether the consumer has done with the sub-buffer that begins at `start`.
+    pub(crate) fn is_done(self, start: u64) -> bool {
+        room::is_done(self.sub_buffer(start), self.lap(start))
+    }
+
     /// The sub-buffer in which `position` lies.
     pub(crate) fn sub_buffer(self, position: u64) -> &'m SubBuffer {
         let index = position >> self.geometry.sub_buffer_shift() & (self.geometry.sub_buffers - 1);
@@ -103,8 +109,14 @@ impl<'m> Lane<'m> {
         (local == remote).then_some(local)
     }
 
+    /// Where the sub-buffers begin that are in the lane now, up to the position `reserved`: in the
+    /// order of their places.
+    pub(crate) fn sub_buffers(self, reserved: u64) -> impl Iterator<Item = u64> + use<'m> {
+        (0..self.geometry.sub_buffers).filter_map(move |place| self.in_place(place, reserved))
+    }
+
     /// Where the sub-buffer begins that is in place `index` now, if there is one, in a lane
-    /// whose position is `reserved`.
+    /// whose position is `reserved`: before that.
     pub(crate) fn in_place(self, index: u64, reserved: u64) -> Option<u64> {
         let newest = self.number(reserved.checked_sub(1)?);
         let shift = self.geometry.sub_buffer_shift();
@@ -131,21 +143,26 @@ impl<'m> Lane<'m> {
         unsafe { &*self.at(position).cast() }
     }
 
+    /// The upper half of the header at `position`, a multiple of 8.
+    pub(crate) fn upper_half(self, position: u64) -> &'m AtomicU32 {
+        let [_, upper] = self.halves(position);
+        upper
+    }
+
     /// The header at `position`, its upper half read first, so that a record seen
     /// published is seen whole.
     pub(crate) fn header(self, position: u64) -> Header {
-        debug_assert_eq!(position % 8, 0);
-        // SAFETY: as for `header_word`; the halves are two aligned words.
-        let halves: &[AtomicU32; 2] = unsafe { &*self.at(position).cast() };
-        let (low, high) = if cfg!(target_endian = "little") {
-            (0, 1)
-        } else {
-            (1, 0)
-        };
+        let [lower, upper] = self.halves(position);
         // SYNC(publish): pairs with the Release store in `header::publish`.
-        let upper = halves[high].load(Ordering::Acquire);
-        let lower = halves[low].load(Ordering::Relaxed);
+        let upper = upper.load(Ordering::Acquire);
+        let lower = lower.load(Ordering::Relaxed);
         Header::from_bits(u64::from(upper) << 32 | u64::from(lower))
+    }
+
+    fn halves(self, position: u64) -> [&'m AtomicU32; 2] {
+        debug_assert_eq!(position % 8, 0);
+        // SAFETY: as for `header_word`.
+        unsafe { header::halves(self.at(position)) }
     }
 
     /// The byte before `position`: of a published record's end, its padding.

@@ -160,11 +160,11 @@ impl LaneReader {
     /// say so: `bytes` of records at `position`, the last of which had the clock `end`. For a
     /// reader that takes over, before it reads; of the packets on disk, in any order.
     pub fn skip(&mut self, position: u64, bytes: u64, end: u64) {
-        let lane = self.memory.lane(self.index);
-        let start = lane.sub_buffer_start(position);
         if !lane::is_position(position) {
             return; // the disk says nonsense
         }
+        let lane = self.memory.lane(self.index);
+        let start = lane.sub_buffer_start(position);
         if start > self.main.start {
             self.main.go_to(start); // what lies between was passed over
         }
@@ -368,14 +368,6 @@ impl LaneReader {
     /// Goes on where an earlier reader has stopped, as far as it said so in the memory.
     fn take_over(&mut self) {
         let lane = self.memory.lane(self.index);
-        // SYNC(take over): pairs with the stores in `advance` and `leave`.
-        let delivered = lane.control().delivered.load(Ordering::Acquire);
-        let reserved = Cursor::default().reserved(lane);
-        let mut starts: Vec<u64> = (0..lane.geometry().sub_buffers())
-            .filter_map(|place| lane.in_place(place, reserved))
-            .filter(|&start| start < reserved)
-            .collect();
-        starts.sort_unstable();
         if self.reading == Reading::Snapshots {
             for place in 0..lane.geometry().sub_buffers() {
                 let start = place * lane.geometry().sub_buffer_bytes();
@@ -383,14 +375,17 @@ impl LaneReader {
             }
             return;
         }
+        // SYNC(take over): pairs with the stores in `advance` and `leave`.
+        let delivered = lane.control().delivered.load(Ordering::Acquire);
+        let reserved = lane.reserved();
         let read = delivered.min(reserved) & !7;
         self.main = Cursor::taken_over(lane, lane.sub_buffer_start(read), read);
+        let left_behind = |&start: &u64| start < self.main.start && !lane.is_done(start);
+        let mut starts: Vec<u64> = lane.sub_buffers(reserved).filter(left_behind).collect();
+        starts.sort_unstable();
         for start in starts {
-            let done = room::is_done(lane.sub_buffer(start), lane.lap(start));
-            if start < self.main.start && !done {
-                let read = start + Cursor::taken(lane, start);
-                self.parked.push(Cursor::taken_over(lane, start, read));
-            }
+            let read = start + Cursor::taken(lane, start);
+            self.parked.push(Cursor::taken_over(lane, start, read));
         }
     }
 }

@@ -10,10 +10,8 @@
 //! nobody can begin one.
 
 use crate::channel::{Channel, end_sequences};
-use crate::counter::Lap;
 use crate::lane::Lane;
 use crate::memory::SharedMemory;
-use crate::room;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -29,19 +27,13 @@ pub(crate) fn is_quiet(memory: &SharedMemory) -> bool {
 fn lane_is_quiet(lane: Lane<'_>) -> bool {
     let reserved = lane.reserved();
     let sub_buffer_bytes = lane.geometry().sub_buffer_bytes();
-    (0..lane.geometry().sub_buffers())
-        .filter_map(|index| lane.in_place(index, reserved))
-        .filter(|&start| start < reserved && !is_done(lane, start))
+    lane.sub_buffers(reserved)
+        .filter(|&start| !lane.is_done(start))
         .all(|start| {
             let due = sub_buffer_bytes.min(reserved - start);
             lane.committed(start)
                 .is_none_or(|committed| committed.bytes >= due)
         })
-}
-
-/// Whether the consumer has done with the sub-buffer that begins at `start`.
-fn is_done(lane: Lane<'_>, start: u64) -> bool {
-    room::is_done(lane.sub_buffer(start), lane.lap(start))
 }
 
 impl Channel {
@@ -86,14 +78,8 @@ fn give_back(memory: &SharedMemory) -> u64 {
     let mut bytes = 0;
     for index in (0..memory.geometry().lanes()).filter(|&i| memory.header().is_active(i)) {
         let lane = memory.lane(index);
-        let reserved = lane.reserved();
-        for place in 0..lane.geometry().sub_buffers() {
-            let Some(start) = lane.in_place(place, reserved) else {
-                continue;
-            };
-            let sub_buffer = lane.sub_buffer(start);
-            let last = Lap::of_word(sub_buffer.local.load(Ordering::Acquire));
-            if start < reserved && room::is_done(sub_buffer, last) {
+        for start in lane.sub_buffers(lane.reserved()) {
+            if lane.is_done(start) {
                 bytes += memory.give_back(lane.at(start), lane.geometry().sub_buffer_bytes());
             }
         }

@@ -22,7 +22,7 @@ use crate::layout::{LaneControl, SubBuffer};
 use laneway_rseq::ring::{self, Reserved};
 use laneway_rseq::{CpuId, MmCid};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Whose sequences may count in a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -260,9 +260,8 @@ impl Record {
                 again.write_unaligned(event);
             }
             *self.place.record.add(self.bytes - 1) = padding as u8;
-            let upper = if cfg!(target_endian = "little") { 4 } else { 0 };
-            let half = &*self.place.record.add(upper).cast::<AtomicU32>();
-            header::publish(half, self.bytes, event, self.extended);
+            let [_, upper] = header::halves(self.place.record);
+            header::publish(upper, self.bytes, event, self.extended);
         }
     }
 }

@@ -150,11 +150,7 @@ impl LaneReader {
 
 /// Where the sub-buffers begin that are in the lane now, oldest first.
 fn sub_buffers_of(lane: Lane<'_>) -> Vec<u64> {
-    let reserved = lane.reserved();
-    let mut starts: Vec<u64> = (0..lane.geometry().sub_buffers())
-        .filter_map(|place| lane.in_place(place, reserved))
-        .filter(|&start| start < reserved)
-        .collect();
+    let mut starts: Vec<u64> = lane.sub_buffers(lane.reserved()).collect();
     starts.sort_unstable();
     starts
 }

@@ -24,7 +24,7 @@ use crate::reserve::{Home, Record};
 use crate::room::{self, Room};
 use laneway_rseq::ring::Reserved;
 use laneway_rseq::{NotDone, Rseq, Store};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Instant;
 
 /// Aborts after which a thread stops trying its rseq lane: enough for any real
@@ -184,13 +184,9 @@ impl Channel {
         position: u64,
         boundary: u64,
     ) {
-        let record = lane.at(position);
-        let upper = if cfg!(target_endian = "little") { 4 } else { 0 };
-        // SAFETY: the padding record is ours until it is counted.
-        let half = unsafe { &*record.add(upper).cast::<AtomicU32>() };
-        header::publish(half, 0, PADDING_ID, false);
+        header::publish(lane.upper_half(position), 0, PADDING_ID, false);
         let place = Reserved {
-            record,
+            record: lane.at(position),
             lane: lane.data(),
             position,
             slot: home.number(),
