@@ -140,13 +140,26 @@ pub enum Error {
     },
 
     /// An application that brings the shared ring of an earlier consumer.
-    #[error("{name} ({pid}) brought the shared ring of a consumer that died; it gets this one's")]
+    #[error(
+        "{name} ({pid}) brought a shared ring of an earlier consumer that is not this session's; it gets this one's, and \
+         what was in the other is in no trace"
+    )]
     OtherRing {
         /// Its process id.
         pid: u32,
         /// Its name.
         name: String,
     },
+
+    /// A ring that does not belong to the trace it should continue.
+    #[error("an application brought a shared ring that is not the one it says")]
+    NotThatRing,
+
+    /// An application that has other numbers for its events than it was given.
+    #[error(
+        "an application's events do not have the numbers that they were given in the shared ring"
+    )]
+    OtherNumbers,
 
     /// An application whose records have other times than those of the shared ring.
     #[error("{name} ({pid}) does not use the clock of the shared ring")]

@@ -25,6 +25,27 @@ pub(crate) struct EventTable {
 }
 
 impl EventTable {
+    /// The table that an earlier consumer had of these events.
+    ///
+    /// # Errors
+    /// They are more than there are numbers for.
+    pub(crate) fn restore(events: Vec<EventSchema>) -> Result<EventTable, Error> {
+        let bytes = encode_schemas(&events)?.len();
+        let numbers = events.iter().cloned().zip(0..).collect();
+        Ok(EventTable {
+            events,
+            numbers,
+            bytes,
+        })
+    }
+
+    /// Whether these are the numbers of the events of one process.
+    pub(crate) fn agrees(&self, schemas: &[EventSchema], ids: &EventIds) -> bool {
+        let ids = ids.as_slice();
+        let number = |schema: &EventSchema| self.numbers.get(&identity(schema));
+        schemas.len() == ids.len() && schemas.iter().zip(ids).all(|(s, id)| number(s) == Some(id))
+    }
+
     /// The events in the order of their numbers.
     pub(crate) fn events(&self) -> &[EventSchema] {
         &self.events
@@ -124,6 +145,24 @@ mod tests {
         let mut table = EventTable::default();
         let twice = [event("order", 1, &[]), event("order", 2, &[])];
         assert_eq!(admit(&mut table, &twice), [0, 0]);
+    }
+
+    #[test]
+    fn a_table_that_was_written_down_gives_the_same_numbers() {
+        let mut table = EventTable::default();
+        let (old, new) = ([event("order", 1, &["id"])], [event("paid", 2, &[])]);
+        admit(&mut table, &old);
+        admit(&mut table, &new);
+        let mut table = EventTable::restore(table.events().to_vec()).unwrap();
+        let ids = |ids: &[u16]| EventIds::new(ids.to_vec()).unwrap();
+        assert!(table.agrees(&old, &ids(&[0])) && table.agrees(&new, &ids(&[1])));
+        assert!(!table.agrees(&old, &ids(&[1])), "another's number");
+        assert!(!table.agrees(&old, &ids(&[7])), "nobody's number");
+        assert!(!table.agrees(&old, &ids(&[])), "fewer numbers");
+        assert_eq!(
+            admit(&mut table, &[event("new", 3, &[]), old[0].clone()]),
+            [2, 0]
+        );
     }
 
     #[test]

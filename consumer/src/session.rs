@@ -85,6 +85,13 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// The directory.
+    pub(crate) fn directory(&self) -> &Path {
+        match self {
+            Place::New { directory, .. } | Place::Resumed { directory, .. } => directory,
+        }
+    }
+
     /// The identity of the trace.
     pub(crate) fn uuid(&self) -> Uuid {
         match self {
@@ -187,6 +194,19 @@ impl Session {
                 uuid: random_uuid()?,
             },
         })
+    }
+
+    /// The traces that an earlier consumer left and nobody has gone on with yet.
+    pub(crate) fn left(&self) -> BTreeMap<Uuid, PathBuf> {
+        let traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
+        traces.left.clone()
+    }
+
+    /// One of them, for somebody who goes on with it.
+    pub(crate) fn take(&self, uuid: Uuid) -> Option<PathBuf> {
+        let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
+        traces.used.insert(uuid);
+        traces.left.remove(&uuid)
     }
 
     /// The traces that an earlier consumer left and nobody has gone on with; they are nobody's now.

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use laneway_control::{Hello, Rseq};
 use laneway_ringbuf::LaneReader;
 use rustix::fs::fstat;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clocks::ring_clock;
 
@@ -59,6 +59,8 @@ pub struct Summary {
 pub struct SharedSummary {
     /// The directory of its trace.
     pub trace: PathBuf,
+    /// Whether an earlier consumer, which died, began it.
+    pub resumed: bool,
     /// The clock of its records: `tsc` or `monotonic`.
     pub clock: &'static str,
     /// How many kinds of event all processes together could emit.
@@ -78,7 +80,7 @@ pub struct SharedSummary {
 }
 
 /// A process that wrote into the shared ring.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SharedProcess {
     /// Its process id.

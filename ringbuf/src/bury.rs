@@ -56,7 +56,6 @@ impl LaneReader {
                 sub_buffer.taken.store(0, Ordering::Relaxed);
             }
         }
-        self.unfinished += unfinished;
         self.tend();
         unfinished
     }
@@ -99,8 +98,14 @@ fn bury_in(lane: Lane<'_>, range: Range<u64>, is_dead: &dyn Fn(u16) -> bool) -> 
     let mut buried = 0;
     for (position, header) in headers(lane, range) {
         if header.is_busy() && is_dead(header.id()) {
+            let counts = u64::from(header.record_bytes() > 0);
+            // First, so that it is not forgotten should we be killed between the two.
+            lane.control()
+                .lost
+                .buried
+                .fetch_add(counts, Ordering::Relaxed);
             header::bury(lane.upper_half(position), header);
-            buried += u64::from(header.record_bytes() > 0);
+            buried += counts;
         }
     }
     buried

@@ -264,7 +264,7 @@ impl LostCells {
             too_large: self.too_large.load(Ordering::Relaxed),
             timed_out: self.timed_out.load(Ordering::Relaxed),
             overwritten: self.overwritten().load(Ordering::Relaxed),
-            unfinished: 0,
+            unfinished: self.buried.load(Ordering::Relaxed),
         }
     }
 }

@@ -53,7 +53,8 @@ pub struct LaneReader {
     /// The sub-buffer that is closed and lacks something, and since when.
     straggling: Option<(u64, Instant)>,
     recorded: u64,
-    pub(crate) unfinished: u64,
+    /// Records that their writers will never finish, of those that nobody had to bury.
+    passed_over: u64,
     damaged_bytes: u64,
 }
 
@@ -68,7 +69,7 @@ impl LaneReader {
             judged: Vec::new(),
             straggling: None,
             recorded: 0,
-            unfinished: 0,
+            passed_over: 0,
             damaged_bytes: 0,
         };
         reader.take_over();
@@ -112,10 +113,9 @@ impl LaneReader {
 
     /// Events lost so far, by cause.
     pub fn lost(&self) -> Lost {
-        Lost {
-            unfinished: self.unfinished,
-            ..self.lane().control().lost.read()
-        }
+        let mut lost = self.lane().control().lost.read();
+        lost.unfinished = lost.unfinished.saturating_add(self.passed_over);
+        lost
     }
 
     /// End clock of the last packet that was not late; 0 before the first.
@@ -285,7 +285,7 @@ impl LaneReader {
                 return Some(parts);
             }
             let passed = cursor.pass_over(self.memory.lane(self.index), all_dead)?;
-            self.unfinished += passed.unfinished;
+            self.passed_over += passed.unfinished;
             self.damaged_bytes += passed.damaged_bytes;
         }
     }

@@ -194,6 +194,8 @@ pub(crate) struct LostCells {
     /// The number of the last sub-buffer whose opening was counted there, times 2, plus which of
     /// the two holds the count; always 0 in atomic lanes.
     pub(crate) counted: AtomicU64,
+    /// Begun by processes that died in the middle, and buried: written by the consumer, for its successor.
+    pub(crate) buried: AtomicU64,
 }
 
 /// What is known about one sub-buffer on its present lap.

@@ -9,8 +9,8 @@ use std::os::unix::fs::FileExt;
 
 use std::path::Path;
 
-use laneway_control::schema::MAX_SCHEMA_BYTES;
-use laneway_control::{BufferFile, EventSchema, Hello, Rseq, decode_schemas};
+use laneway_control::schema::{MAX_EVENTS, MAX_SCHEMA_BYTES};
+use laneway_control::{BufferFile, EventIds, EventSchema, Hello, Rseq, decode_schemas};
 use laneway_ringbuf::SharedMemory;
 use rustix::fs::{SealFlags, Stat, fcntl_get_seals, fstat, stat};
 
@@ -70,14 +70,23 @@ pub(crate) fn remove_buffer(hello: &Hello, ring: &OwnedFd, shared: &Shared) -> R
 
 /// Reads the event descriptions from a memory file that can change no more.
 pub(crate) fn read_schemas(fd: OwnedFd) -> Result<Vec<EventSchema>, Error> {
+    Ok(decode_schemas(&read_sealed(fd, MAX_SCHEMA_BYTES)?)?)
+}
+
+/// Reads the numbers of so many events in the shared ring from a memory file that can change no more.
+pub(crate) fn read_ids(fd: OwnedFd, events: usize) -> Result<EventIds, Error> {
+    let bytes = read_sealed(fd, MAX_EVENTS * size_of::<u16>())?;
+    Ok(EventIds::decode(&bytes, events)?)
+}
+
+fn read_sealed(fd: OwnedFd, limit: usize) -> Result<Vec<u8>, Error> {
     // Only memory files have seals; reading from anything else might take for ever.
     let sealed = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW;
     if !fcntl_get_seals(&fd).is_ok_and(|seals| seals.contains(sealed)) {
         return Err(Error::SchemasNotSealed);
     }
     let stat = fstat(&fd).map_err(Error::system("look at the event descriptions"))?;
-    let bytes = stat.st_size.cast_unsigned();
-    let limit = MAX_SCHEMA_BYTES as u64;
+    let (bytes, limit) = (stat.st_size.cast_unsigned(), limit as u64);
     if bytes > limit {
         return Err(Error::SchemasTooLarge { bytes, limit });
     }
@@ -85,7 +94,7 @@ pub(crate) fn read_schemas(fd: OwnedFd) -> Result<Vec<EventSchema>, Error> {
     File::from(fd)
         .read_exact_at(&mut all, 0)
         .map_err(Error::system("read the event descriptions"))?;
-    Ok(decode_schemas(&all)?)
+    Ok(all)
 }
 
 #[cfg(test)]

@@ -24,13 +24,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use laneway_control::{Hello, Mode};
+use laneway_ctf::model::Uuid;
 use laneway_ringbuf::{LaneReader, Waker};
 
 pub(crate) use application::{tidy, tidy_hello};
-use shared::SharedReport;
+use shared::{Adopted, SharedReport};
 
 use crate::Error;
 use crate::consumer::{Shared, spawn};
+use crate::front::Admission;
 use crate::summary::{Counts, ProcessSummary};
 
 /// What a process sent when it said hello.
@@ -52,13 +54,10 @@ pub(crate) enum Report {
     Refused(Error),
     /// It has ended, and this is what came of it. The last report.
     Finished(Box<ProcessSummary>),
-    /// It may write into the shared ring.
-    Admitted {
-        /// How many kinds of event it can emit.
-        event_kinds: usize,
-        /// Their numbers.
-        ids: OwnedFd,
-    },
+    /// What came of its wish to write into the shared ring.
+    Admission(Admission),
+    /// What came of the ring of an earlier consumer, which has this identity.
+    Adopted(Uuid, Result<Box<Adopted>, Error>),
     /// Something about the shared ring.
     Shared(SharedReport),
 }

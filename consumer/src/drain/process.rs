@@ -73,14 +73,8 @@ impl Drain {
             created: session.created(),
         }
         .describe(&events, clock.class);
-        let format = shared.options.trace_format;
         let resumed = matches!(place, Place::Resumed { .. });
-        let trace = match place {
-            Place::New { directory, uuid } => TraceWriter::new(directory, uuid, &class, format),
-            Place::Resumed { directory, uuid } => {
-                TraceWriter::resume(directory, uuid, &class, format)?
-            }
-        };
+        let trace = TraceWriter::at(place, &class, shared.options.trace_format)?;
         Ok(Drain {
             event_kinds: events.len(),
             unsettled: (!clock.settled).then_some(events),

@@ -9,6 +9,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::Error;
 use crate::drain;
+use crate::drain::shared::Member;
 use crate::summary::{SharedProcess, Summary};
 
 /// An application, from its connection to its last report.
@@ -17,6 +18,8 @@ pub(crate) struct Client {
     pub(crate) connection: Option<Connection>,
     /// Readable when the process is dead, even if a child of it still holds the socket.
     pub(crate) pidfd: Option<OwnedFd>,
+    /// Its process id; 0 where it is in another PID namespace.
+    pub(crate) peer: u32,
     pub(crate) since: Instant,
     pub(crate) state: State,
     /// Whether its events stay in memory until they are asked for.
@@ -47,6 +50,21 @@ pub(crate) struct Sharing {
 }
 
 impl Client {
+    /// A process that an earlier consumer let into the shared ring, and of which nothing has been heard yet.
+    pub(crate) fn absent(member: Member, pidfd: Option<OwnedFd>) -> Client {
+        Client {
+            connection: None,
+            pidfd,
+            peer: member.pid,
+            since: Instant::now(),
+            state: State::Sharing(Sharing {
+                slot: member.slot,
+                process: Box::new(member.process),
+            }),
+            in_flight: false,
+        }
+    }
+
     pub(crate) fn is_greeting(&self) -> bool {
         matches!(self.state, State::Greeting)
     }
@@ -90,6 +108,7 @@ pub(crate) fn admit(connection: Connection, summary: &mut Summary) -> Option<Cli
     Some(Client {
         connection: Some(connection),
         pidfd,
+        peer: peer.pid,
         since: Instant::now(),
         state: State::Greeting,
         in_flight: false,

@@ -13,6 +13,7 @@
 //! Invariant: an application that died is handled like one that lives, only that its end is known at once: what it
 //! has sent is read before its hang-up is believed.
 
+mod admission;
 mod client;
 mod sharing;
 mod snapshots;
@@ -26,6 +27,8 @@ use std::time::{Duration, Instant};
 
 use laneway_control::{Buffers, Hello, Mode, ToApplication, ToConsumer};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+pub(crate) use admission::Admission;
 
 use crate::Error;
 use crate::consumer::Shared;
@@ -67,6 +70,7 @@ impl Front {
             ..Summary::default()
         };
         Front {
+            sharing: SharedRing::new(&shared.session),
             shared,
             listener: Some(listener),
             accept_again: Instant::now(),
@@ -75,7 +79,6 @@ impl Front {
             reports,
             reporter,
             snapshots: Snapshots::default(),
-            sharing: SharedRing::default(),
             summary,
             stop_by: None,
         }
@@ -149,7 +152,8 @@ impl Front {
         if self.stop_by.is_some() && self.clients.is_empty() {
             until = now + NUDGE; // the shared ring is still being written
         }
-        for time in [Some(self.accept_again), self.stop_by]
+        let awaited = self.sharing.awaited;
+        for time in [Some(self.accept_again), self.stop_by, awaited]
             .into_iter()
             .flatten()
         {
@@ -293,7 +297,8 @@ impl Front {
                 Report::Idle => self.tell(id, &ToApplication::Trim),
                 Report::Ready => self.tell(id, &ToApplication::Accepted),
                 Report::Snapshot(part) => self.snapshots.add(id, part),
-                Report::Admitted { event_kinds, ids } => self.admitted(id, event_kinds, &ids),
+                Report::Admission(admission) => self.admission(id, admission),
+                Report::Adopted(uuid, outcome) => self.adopted(id, uuid, outcome),
                 Report::Shared(report) => self.heed_shared(report),
                 Report::Refused(e) => self.refuse(id, &e),
                 Report::Finished(process) => {
@@ -364,6 +369,9 @@ impl Front {
 
     fn remove(&mut self, id: u64) {
         self.clients.remove(&id);
+        self.sharing
+            .applicants
+            .retain(|applicant| applicant.id != id);
         self.snapshots.forget(id);
         self.count_attached();
     }
@@ -385,6 +393,10 @@ impl Front {
                 State::Burying(_) => self.sharing.nudge(),
                 _ => {}
             }
+        }
+        if self.sharing.awaited.is_some_and(|until| now >= until) {
+            self.sharing.awaited = None;
+            self.admit_applicants();
         }
         for id in silent {
             let seconds = limit.as_secs();

@@ -10,41 +10,64 @@
 //!
 //! Invariant: no two processes have the same slot while anything of one of them may be in the ring.
 
-use std::collections::BTreeSet;
-use std::os::fd::{AsFd, OwnedFd};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use laneway_control::{Buffers, Hello, Rseq, ToApplication};
+use laneway_ctf::model::Uuid;
 
 use super::Front;
-use super::client::{Sharing, State};
-use crate::Error;
-use crate::consumer::spawn;
-use crate::drain::shared::{Handle, SharedReport};
-use crate::drain::{Report, tidy_hello};
-use crate::summary::{SharedProcess, SharedSummary};
+use super::admission::Applicant;
+use super::client::State;
+use crate::drain::Report;
+use crate::drain::shared::{Handle, Life, Member, Past, SharedReport};
+use crate::host::has_mapped;
+use crate::session::Session;
+use crate::summary::SharedSummary;
 
 /// The largest slot: those above mean something else in a record's header.
-const LAST_SLOT: u16 = 65533;
+pub(super) const LAST_SLOT: u16 = 65533;
+
+/// How long it is waited for somebody who brings the ring of an earlier consumer, if anybody lives who could: they look for
+/// a new one four times a second.
+const AWAIT: Duration = Duration::from_secs(2);
 
 /// The shared ring, and who has which slot.
 #[derive(Debug, Default)]
 pub(super) struct SharedRing {
-    ring: Option<Handle>,
-    slots: Slots,
+    pub(super) ring: Ring,
+    /// The traces of rings that an earlier consumer left, with a journal.
+    pub(super) left: BTreeMap<Uuid, PathBuf>,
+    /// Until when nobody gets a new ring, because somebody may bring one of those.
+    pub(super) awaited: Option<Instant>,
+    pub(super) applicants: Vec<Applicant>,
+    pub(super) slots: Slots,
     /// Its processes, until the rest is known, too.
-    so_far: SharedSummary,
+    pub(super) so_far: SharedSummary,
     ended: bool,
 }
 
+/// Where the ring is.
 #[derive(Debug, Default)]
-struct Slots {
+pub(super) enum Ring {
+    /// Nobody has wanted one yet.
+    #[default]
+    None,
+    /// That of an earlier consumer is being taken over.
+    Coming,
+    /// Here.
+    There(Handle),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Slots {
     last: u16,
-    taken: BTreeSet<u16>,
+    pub(super) taken: BTreeSet<u16>,
 }
 
 impl Slots {
     /// One that nobody has, and that was not had for as long as possible.
-    fn take(&mut self) -> Option<u16> {
+    pub(super) fn take(&mut self) -> Option<u16> {
         for _ in 0..LAST_SLOT {
             self.last = self.last % LAST_SLOT + 1;
             if self.taken.insert(self.last) {
@@ -56,115 +79,80 @@ impl Slots {
 }
 
 impl SharedRing {
+    /// None yet, but perhaps one that an earlier consumer left in this session.
+    pub(super) fn new(session: &Session) -> SharedRing {
+        let mut sharing = SharedRing::default();
+        for (uuid, directory) in session.left() {
+            if let Ok(Some(past)) = Past::read(&directory) {
+                let lives = |member: &Member| matches!(member.life(), Life::Alive(_));
+                if past.members.values().any(lives) {
+                    sharing.awaited = Some(Instant::now() + AWAIT);
+                }
+                sharing.left.insert(uuid, directory);
+            }
+        }
+        sharing
+    }
+
+    /// The ring, if it is there.
+    pub(super) fn ring(&self) -> Option<&Handle> {
+        match &self.ring {
+            Ring::There(ring) => Some(ring),
+            Ring::None | Ring::Coming => None,
+        }
+    }
+
+    /// Whether somebody may still bring an earlier consumer's.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.awaited.is_some_and(|until| Instant::now() < until)
+    }
+
     /// Wakes its thread, in case it has begun to sleep just when there was something to do.
     pub(super) fn nudge(&self) {
-        if let Some(ring) = &self.ring {
+        if let Some(ring) = self.ring() {
             ring.nudge();
         }
     }
 }
 
 impl Front {
-    /// An application wants to write into the shared ring.
-    pub(super) fn admit(&mut self, id: u64, mut hello: Hello) -> Result<(), Error> {
-        tidy_hello(&mut hello);
-        let (pid, name) = (hello.pid, hello.name.clone());
-        if hello.resumed || self.shared.channel.buffers != Buffers::Shared {
-            return Err(Error::OtherRing { pid, name });
-        }
-        let client = self.clients.get_mut(&id).expect("it just spoke");
-        let connection = client.connection.as_mut().expect("it just spoke");
-        let [schemas]: [OwnedFd; 1] =
-            connection
-                .take_fds()
-                .try_into()
-                .map_err(|fds: Vec<OwnedFd>| Error::HelloFds {
-                    fds: fds.len(),
-                    wanted: 1,
-                })?;
-        let ring = self.shared_ring()?;
-        if ring.clock() != hello.clock {
-            return Err(Error::OtherClock { pid, name });
-        }
+    /// How the thread of the ring tells us something.
+    pub(super) fn shared_reporter(&self) -> impl Fn(SharedReport) + Send + use<> {
         let (reporter, shared) = (self.reporter.clone(), self.shared.clone());
-        spawn("laneway-admit", move || {
-            let report = match ring.admit(schemas) {
-                Ok((event_kinds, ids)) => Report::Admitted { event_kinds, ids },
-                Err(e) => Report::Refused(e),
-            };
-            let _ = reporter.send((id, report));
-            shared.alarm();
-        })?;
-        let client = self.clients.get_mut(&id).expect("it just spoke");
-        client.state = State::Admitting(Box::new(SharedProcess {
-            pid,
-            name,
-            exe: hello.exe,
-            rseq_off: match hello.rseq {
-                Rseq::Active => None,
-                Rseq::Off(reason) => Some(reason),
-            },
-            ..SharedProcess::default()
-        }));
-        self.count_attached();
-        Ok(())
-    }
-
-    fn shared_ring(&mut self) -> Result<Handle, Error> {
-        if let Some(ring) = &self.sharing.ring {
-            return Ok(ring.clone());
-        }
-        let (reporter, alarm) = (self.reporter.clone(), self.shared.clone());
-        let ring = Handle::start(&self.shared, move |report| {
+        move |report| {
             let _ = reporter.send((0, Report::Shared(report)));
-            alarm.alarm();
-        })?;
-        self.sharing.ring = Some(ring.clone());
-        Ok(ring)
+            shared.alarm();
+        }
     }
 
-    /// Its events have numbers now: it may write.
-    pub(super) fn admitted(&mut self, id: u64, event_kinds: usize, ids: &OwnedFd) {
-        let stopping = self.stop_by.is_some();
-        let Some(client) = self.clients.get_mut(&id) else {
+    /// A process with a slot is dead, or another program.
+    pub(super) fn bury(&mut self, id: u64) {
+        let client = self.clients.get_mut(&id);
+        let (Some(client), Some(ring)) = (client, self.sharing.ring()) else {
             return;
         };
-        let State::Admitting(process) = &mut client.state else {
-            return;
-        };
-        let mut process = std::mem::take(process);
-        process.event_kinds = event_kinds;
-        let (Some(slot), Some(ring)) = (self.sharing.slots.take(), &self.sharing.ring) else {
-            let limit = usize::from(LAST_SLOT);
-            return self.refuse(id, &Error::TooManyProcesses { limit });
-        };
-        client.state = State::Sharing(Sharing { slot, process });
-        if let Some(connection) = &client.connection {
-            let fds = [ring.ring().as_fd(), ids.as_fd()];
-            // If it cannot be told, it is gone, and that is seen elsewhere.
-            let _ = connection.send(&ToApplication::AcceptedShared { slot }, &fds);
-            if stopping {
-                let _ = connection.send(&ToApplication::Stop, &[]);
-            }
+        if let State::Sharing(sharing) = &mut client.state {
+            let sharing = std::mem::take(sharing);
+            client.pidfd = None;
+            ring.bury(id, sharing.slot);
+            client.state = State::Burying(sharing);
         }
     }
 
     /// A process that shares the ring has nothing more to say. What it has begun is left until it is dead.
     pub(super) fn silent(&mut self, id: u64, fault: Option<String>) {
         let client = self.clients.get_mut(&id).expect("it was there");
-        let dead = client.is_dead() || client.pidfd.is_none();
+        let ring = self.sharing.ring();
+        // One that is another program since (execve(2)) lives, but not in the ring.
+        let has_ring = ring.is_none_or(|ring| has_mapped(client.peer, ring.ring()));
+        let dead = client.is_dead() || client.pidfd.is_none() || !has_ring;
         let State::Sharing(sharing) = &mut client.state else {
             return;
         };
         sharing.process.problems.extend(fault);
         client.connection = None;
         if dead {
-            let sharing = std::mem::take(sharing);
-            client.pidfd = None;
-            if let Some(ring) = &self.sharing.ring {
-                ring.bury(id, sharing.slot);
-            }
-            client.state = State::Burying(sharing);
+            self.bury(id);
         }
     }
 
@@ -184,11 +172,15 @@ impl Front {
 
     pub(super) fn heed_shared(&mut self, report: SharedReport) {
         match report {
-            SharedReport::Buried { id, unfinished } => {
+            SharedReport::Buried {
+                id,
+                slot,
+                unfinished,
+            } => {
+                self.sharing.slots.taken.remove(&slot);
                 let client = self.clients.get_mut(&id);
                 if let Some(State::Burying(sharing)) = client.map(|client| &mut client.state) {
                     sharing.process.unfinished = unfinished;
-                    self.sharing.slots.taken.remove(&sharing.slot);
                     self.left(id, None);
                 }
             }
@@ -208,8 +200,10 @@ impl Front {
 
     /// Ends the shared ring, when nobody is left who writes to it; says whether it is over.
     pub(super) fn end_sharing(&mut self) -> bool {
-        let Some(ring) = &self.sharing.ring else {
-            return true;
+        let ring = match &self.sharing.ring {
+            Ring::None => return true,
+            Ring::Coming => return false,
+            Ring::There(ring) => ring,
         };
         if self.clients.is_empty() && !self.sharing.ended {
             ring.end();

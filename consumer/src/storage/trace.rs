@@ -24,6 +24,7 @@ use super::lane::{Lane, LaneName, LateNumbers};
 use super::lane_file::{Batch, write_bytes};
 use super::read_back::{Extent, read_back};
 use crate::Error;
+use crate::session::Place;
 use crate::summary::{Counts, LaneSummary, Lost};
 
 /// A trace that is being written.
@@ -67,11 +68,21 @@ impl TraceWriter {
         writer
     }
 
-    /// Goes on with the trace that an earlier consumer left in `directory`.
+    /// The trace at `place`, a new one or one that an earlier consumer left.
     ///
     /// # Errors
-    /// A file in it cannot be read or cut.
-    pub(crate) fn resume(
+    /// A file in the one that was left cannot be read or cut.
+    pub(crate) fn at(place: Place, class: &TraceClass, format: TraceFormat) -> Result<Self, Error> {
+        match place {
+            Place::New { directory, uuid } => Ok(TraceWriter::new(directory, uuid, class, format)),
+            Place::Resumed { directory, uuid } => {
+                TraceWriter::resume(directory, uuid, class, format)
+            }
+        }
+    }
+
+    /// Goes on with the trace that an earlier consumer left in `directory`.
+    fn resume(
         directory: PathBuf,
         uuid: Uuid,
         class: &TraceClass,

@@ -29,7 +29,7 @@ use crate::stepping::Steps;
 pub type Round = fn(&mut Random) -> Totals;
 
 /// All kinds of rounds, by name.
-pub const KINDS: [(&str, Round); 13] = [
+pub const KINDS: [(&str, Round); 15] = [
     ("kill", |random| kill::round(random, 20)),
     ("kill-at", |random| {
         let steps = *random.choose(&[Steps::Hidden, Steps::Hidden, Steps::Plain]);
@@ -69,6 +69,10 @@ pub const KINDS: [(&str, Round); 13] = [
     }),
     ("snapshot", |random| snapshot::round(random, 5)),
     ("takeover", |random| takeover::round(random, 10)),
+    ("shared-takeover", |random| {
+        takeover::round_in_shared_buffer(random, 5)
+    }),
+    ("shared-burial", takeover::burial),
     ("shared", |random| shared::kill(random, 10)),
     ("shared-flow", |random| shared::flow(random).0),
     ("shared-hostile", |random| {

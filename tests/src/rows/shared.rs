@@ -22,7 +22,7 @@ use crate::stepping::{SteppedEvent, Steps, Then};
 use crate::{Place, Running, eventually, lanes, process, program};
 
 /// Threads of each process.
-const THREADS: usize = 2;
+pub(super) const THREADS: usize = 2;
 
 /// The longest time one lives that is killed.
 const LIFE: Duration = Duration::from_millis(5);
@@ -40,7 +40,7 @@ const OPTIONS: [&str; 5] = [
 ];
 
 /// A process that emits until it is killed.
-struct Emitter {
+pub(super) struct Emitter {
     running: Running,
     account: Account,
     pid: u32,
@@ -48,7 +48,7 @@ struct Emitter {
 
 impl Emitter {
     #[track_caller]
-    fn start(place: &Place, name: &str, spins: u64) -> Emitter {
+    pub(super) fn start(place: &Place, name: &str, spins: u64) -> Emitter {
         let account = Account::create(place.dir(), name);
         let mut command = place.application("accountable");
         command
@@ -63,14 +63,14 @@ impl Emitter {
         }
     }
 
-    fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         self.account
             .finished(THREADS)
             .iter()
             .any(|&events| events > 0)
     }
 
-    fn kill(self) -> Dead {
+    pub(super) fn kill(self) -> Dead {
         self.running.signal(Signal::KILL);
         let _ = self.running.wait();
         Dead {
@@ -81,16 +81,16 @@ impl Emitter {
 }
 
 /// What one leaves.
-struct Dead {
+pub(super) struct Dead {
     account: Account,
-    pid: u32,
+    pub(super) pid: u32,
 }
 
 impl Dead {
     /// All it had finished since it was let in is there; says how many of its threads may have been in the middle of an
     /// event. (The ring comes from the consumer: what a process emits before it has it is not recorded.)
     #[track_caller]
-    fn check(&self, found: &Found) -> u64 {
+    pub(super) fn check(&self, found: &Found) -> u64 {
         let mut in_the_middle = 0;
         for (thread, finished) in self.account.finished(THREADS).into_iter().enumerate() {
             let line = found.line(self.pid, thread);
@@ -164,37 +164,23 @@ pub fn kill(random: &mut Random, kills: u64) -> Totals {
 /// It takes very long, or something is missing.
 #[track_caller]
 pub fn flow(random: &mut Random) -> (Totals, Duration) {
-    let (_, stages) = instants::kill(random, Steps::Hidden, Lane::Roomy, Buffers::Shared, 12);
-    let step = stages
-        .unfinished()
-        .expect("steps between reserve and publish");
+    let step = middle(random);
     let place = Place::new();
     let daemon = place.daemon("trace", &OPTIONS);
     let trace = daemon.trace.clone();
-    let account = Account::create(place.dir(), "stepped");
-    let event = SteppedEvent {
-        steps: Steps::Hidden,
-        before: 5,
-        others: 0,
-    };
-    let mut stepper = event.start(&place, &account, Then::Hold(step, LIMIT));
-    let pid = stepper.await_number("pid");
-    stepper.await_text("held=1");
+    let (stepper, pid) = hold(&place, step);
     let other = emit_on_its_cpu(&place, pid);
     let laps = || other.account.finished(THREADS).iter().sum::<u64>() > 4 * 8 * 4096 / 40;
     eventually("the other one gets on", LIMIT, laps);
     // What lies behind the event waits for it: more than the others are late, it is later.
     let before = late_bytes(&trace);
     let killed = Instant::now();
-    let target = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    kill_process(target.expect("a process id"), Signal::KILL).expect("it stands");
+    kill_held(pid);
     while late_bytes(&trace) == before && killed.elapsed() < FLOWS_AGAIN {
         std::thread::sleep(Duration::from_micros(100));
     }
     let took = killed.elapsed();
-    // It would look after its program when the time is over.
-    stepper.signal(Signal::KILL);
-    let _ = stepper.wait();
+    end_stepper(stepper);
     let other = other.kill();
     let (_, summary) = daemon.finish();
     let _ = lanes::check(&trace);
@@ -217,9 +203,44 @@ pub fn flow(random: &mut Random) -> (Totals, Duration) {
     (totals, took)
 }
 
+/// After how many steps an event in a shared buffer is reserved and not yet published.
+#[track_caller]
+pub(super) fn middle(random: &mut Random) -> u64 {
+    let (_, stages) = instants::kill(random, Steps::Hidden, Lane::Roomy, Buffers::Shared, 12);
+    let steps = stages.unfinished();
+    steps.expect("steps between reserve and publish")
+}
+
+/// Holds a process so many steps into its sixth event: the stepper, and the process.
+#[track_caller]
+pub(super) fn hold(place: &Place, step: u64) -> (Running, u64) {
+    let account = Account::create(place.dir(), "stepped");
+    let event = SteppedEvent {
+        steps: Steps::Hidden,
+        before: 5,
+        others: 0,
+    };
+    let mut stepper = event.start(place, &account, Then::Hold(step, LIMIT));
+    let pid = stepper.await_number("pid");
+    stepper.await_text("held=1");
+    (stepper, pid)
+}
+
+/// Kills the process that a stepper holds.
+pub(super) fn kill_held(pid: u64) {
+    let target = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    kill_process(target.expect("a process id"), Signal::KILL).expect("it stands");
+}
+
+/// Ends the stepper of a process that was killed. It would look after it when the time is over.
+pub(super) fn end_stepper(stepper: Running) {
+    stepper.signal(Signal::KILL);
+    let _ = stepper.wait();
+}
+
 /// Another process, bound to the CPU of that one.
 #[track_caller]
-fn emit_on_its_cpu(place: &Place, pid: u64) -> Emitter {
+pub(super) fn emit_on_its_cpu(place: &Place, pid: u64) -> Emitter {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it stands");
     let cpu = status
         .lines()

@@ -1,0 +1,312 @@
+//! What a consumer that comes after this one has to know to go on with the shared ring.
+//!
+//! ```text
+//!   DIR/shared/.journal     {"events":[…]}
+//!                           {"joined":{"slot":1,"pid":4711,…}}
+//!                           {"events":[…]}
+//!                           {"joined":{"slot":2,…}}
+//!                           {"left":1}
+//!                           {"joi                           half a line at the end: it counts for nothing
+//! ```
+//! In the ring there are numbers only, of events and of processes; and those that died with their consumer can tell nobody
+//! what they mean.
+//!
+//! Invariant: while there is a journal, no application has a number that is not in it. One that cannot be written is
+//! removed, and then nobody goes on with the ring.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use laneway_control::EventSchema;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::host::start_time;
+use crate::summary::SharedProcess;
+
+/// The file's name, in the directory of the trace: readers of traces pass over hidden files.
+const NAME: &str = ".journal";
+
+/// A process that was let into the ring.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Member {
+    /// What it writes into busy headers.
+    pub(crate) slot: u16,
+    /// Its process id as the consumer sees it; 0 if it does not, as one of another PID namespace.
+    pub(crate) pid: u32,
+    /// When it was started, by which it is told from another one that has got its process id.
+    pub(crate) started: u64,
+    /// What else is known of it.
+    pub(crate) process: SharedProcess,
+}
+
+/// Whether a process lives that an earlier consumer let into the ring.
+#[derive(Debug)]
+pub(crate) enum Life {
+    /// It does; the descriptor is readable when that ends. Without one nobody can see its end.
+    Alive(Option<OwnedFd>),
+    /// It is dead.
+    Dead,
+}
+
+impl Member {
+    pub(crate) fn life(&self) -> Life {
+        let Some(pid) = Pid::from_raw(self.pid.cast_signed()) else {
+            return Life::Alive(None);
+        };
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) if start_time(self.pid) == Some(self.started) => Life::Alive(Some(pidfd)),
+            Ok(_) | Err(Errno::SRCH) => Life::Dead,
+            Err(_) => Life::Alive(None),
+        }
+    }
+}
+
+/// A line.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Entry {
+    /// Events that got the next numbers.
+    Events(Vec<EventSchema>),
+    /// A process got a slot.
+    Joined(Member),
+    /// Nothing of the process that had this slot is in the ring any more.
+    Left(u16),
+}
+
+/// What an earlier consumer wrote down.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
+    /// All events, in the order of their numbers.
+    pub(crate) events: Vec<EventSchema>,
+    /// Who may have something in the ring.
+    pub(crate) members: BTreeMap<u16, Member>,
+}
+
+impl Past {
+    /// What is in the journal of the trace in `directory`, if there is one.
+    ///
+    /// # Errors
+    /// It cannot be read, or a line in it is none.
+    pub(crate) fn read(directory: &Path) -> Result<Option<Past>, Error> {
+        let path = directory.join(NAME);
+        let text = match fs::read(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(Error::io("read", &path))?,
+        };
+        let mut past = Past::default();
+        for line in whole_lines(&text).split_inclusive(|&byte| byte == b'\n') {
+            let entry = serde_json::from_slice(line).map_err(|e| Error::Io {
+                what: "understand",
+                path: path.clone(),
+                source: e.into(),
+            })?;
+            match entry {
+                Entry::Events(events) => past.events.extend(events),
+                Entry::Joined(member) => {
+                    past.members.insert(member.slot, member);
+                }
+                Entry::Left(slot) => {
+                    past.members.remove(&slot);
+                }
+            }
+        }
+        Ok(Some(past))
+    }
+}
+
+/// The journal of a ring that is in use.
+#[derive(Debug)]
+pub(super) struct Journal {
+    path: PathBuf,
+    /// None if it could not be written.
+    file: Option<File>,
+    problem: Option<String>,
+}
+
+impl Journal {
+    /// Begins one, or goes on with the one there is, in the directory of the ring's trace.
+    pub(super) fn open(directory: &Path) -> Journal {
+        let path = directory.join(NAME);
+        let mut journal = Journal {
+            path,
+            file: None,
+            problem: None,
+        };
+        match journal.open_file() {
+            Ok(file) => journal.file = Some(file),
+            Err(e) => journal.give_up(&e),
+        }
+        journal
+    }
+
+    fn open_file(&self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        let file = options.append(true).create(true).open(&self.path)?;
+        file.set_len(whole_lines(&fs::read(&self.path)?).len() as u64)?;
+        Ok(file)
+    }
+
+    /// A process is about to be let in, with events that nobody had before.
+    pub(super) fn joined(&mut self, new: &[EventSchema], member: Member) {
+        let events = (!new.is_empty()).then(|| Entry::Events(new.to_vec()));
+        self.add(&Vec::from_iter(
+            events.into_iter().chain([Entry::Joined(member)]),
+        ));
+    }
+
+    /// A process has nothing in the ring any more.
+    pub(super) fn left(&mut self, slot: u16) {
+        self.add(&[Entry::Left(slot)]);
+    }
+
+    fn add(&mut self, entries: &[Entry]) {
+        let Some(file) = &mut self.file else { return };
+        let mut lines = Vec::new();
+        let written = entries.iter().try_for_each(|entry| {
+            serde_json::to_writer(&mut lines, entry)?;
+            lines.push(b'\n');
+            Ok(())
+        });
+        if let Err(e) = written.and_then(|()| file.write_all(&lines)) {
+            self.give_up(&e);
+        }
+    }
+
+    fn give_up(&mut self, e: &io::Error) {
+        self.remove();
+        self.problem = Some(format!(
+            "cannot write {}: {e}; should this consumer die, no other can go on with the shared ring",
+            self.path.display()
+        ));
+    }
+
+    /// All that was in the ring is in the trace.
+    pub(super) fn remove(&mut self) {
+        self.file = None;
+        let _ = fs::remove_file(&self.path);
+    }
+
+    /// What went wrong, in a sentence.
+    pub(super) fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
+    }
+}
+
+/// Without what stands behind the last end of a line.
+fn whole_lines(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|&byte| byte == b'\n');
+    &text[..end.map_or(0, |end| end + 1)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use laneway_control::{Field, FieldType, Level};
+
+    fn event(name: &str) -> EventSchema {
+        EventSchema {
+            provider: "shop".into(),
+            name: name.into(),
+            level: Level::Info,
+            file: String::new(),
+            line: 0,
+            module: String::new(),
+            fields: vec![Field::new(
+                "a \"quoted\"\nname",
+                FieldType::Optional(Box::new(FieldType::Str)),
+            )],
+        }
+    }
+
+    fn member(slot: u16) -> Member {
+        Member {
+            slot,
+            pid: std::process::id(),
+            started: start_time(std::process::id()).unwrap(),
+            process: SharedProcess {
+                name: "shop".into(),
+                ..SharedProcess::default()
+            },
+        }
+    }
+
+    fn read(dir: &Path) -> Past {
+        Past::read(dir).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_journal_that_is_cut_anywhere_says_what_its_whole_lines_say() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Past::read(dir.path()).unwrap().is_none());
+        let mut journal = Journal::open(dir.path());
+        journal.joined(&[event("order"), event("paid")], member(1));
+        journal.joined(&[], member(2));
+        let path = dir.path().join(NAME);
+        let before = fs::read(&path).unwrap();
+        journal.joined(&[event("late")], member(3));
+        journal.left(1);
+        let whole = fs::read(&path).unwrap();
+        let past = read(dir.path());
+        assert_eq!(past.events, ["order", "paid", "late"].map(event));
+        assert_eq!(past.members, BTreeMap::from([2, 3].map(|n| (n, member(n)))));
+        for len in before.len()..whole.len() {
+            fs::write(&path, &whole[..len]).unwrap();
+            let past = read(dir.path());
+            // The slot goes with the events, not before them.
+            assert!(past.members.len() == 2 || past.events.len() == 3, "{len}");
+            assert!(past.members.contains_key(&1), "cut to {len} bytes");
+        }
+        // The next one goes on behind the last whole line.
+        let mut journal = Journal::open(dir.path());
+        journal.left(2);
+        let left = read(dir.path()).members;
+        assert_eq!(left.into_keys().collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(journal.problem(), None);
+        journal.remove();
+        assert!(Past::read(dir.path()).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_line_that_is_none_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(NAME), "{\"left\":1}\nnonsense\n").unwrap();
+        let error = Past::read(dir.path()).unwrap_err().to_string();
+        assert!(error.starts_with("cannot understand"), "{error}");
+        assert!(error.contains(".journal"), "{error}");
+    }
+
+    #[test]
+    fn where_it_cannot_be_written_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(&dir.path().join("missing"));
+        journal.left(1);
+        let problem = journal.problem().unwrap();
+        assert!(problem.contains("No such file"), "{problem}");
+    }
+
+    #[test]
+    fn who_has_the_number_of_one_that_is_dead_is_not_taken_for_it() {
+        assert!(matches!(member(1).life(), Life::Alive(Some(_))));
+        let other = Member {
+            started: 1,
+            ..member(1)
+        };
+        assert!(matches!(other.life(), Life::Dead));
+        let nobody = Member {
+            pid: i32::MAX.cast_unsigned(),
+            ..member(1)
+        };
+        assert!(matches!(nobody.life(), Life::Dead));
+        let hidden = Member {
+            pid: 0,
+            ..member(1)
+        };
+        assert!(matches!(hidden.life(), Life::Alive(None)));
+    }
+}
