@@ -200,6 +200,11 @@ impl Front {
         let pid = client.peer;
         let resumed = old.is_some();
         let (slot, look): (u16, Box<dyn FnOnce() -> _ + Send>) = match old {
+            // It is known to be dead by its slot already.
+            Some(_) if client.is_dead() => {
+                self.remove(id);
+                return Ok(());
+            }
             Some(old) => {
                 if !ring.is_of(&old.ring) || self.absent(pid, old.slot).is_none() {
                     return Err(self.other_ring(id));
@@ -272,6 +277,10 @@ impl Front {
         admitted: Admitted,
     ) -> Result<(), Error> {
         let mut problems = Vec::new();
+        if resumed && self.clients[&id].is_dead() {
+            self.remove(id); // and buried as the one who was absent
+            return Ok(());
+        }
         if resumed {
             let pid = self.clients[&id].peer;
             let absent = self.absent(pid, slot);
