@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   1 pin every place but the newest two       producers pass over what is pinned, and have two
+//!     … of all lanes, then of each:
 //!   2 copy, from the newest to the oldest
 //!   3 still on the lap that it was on? keep    (a pin may have come too late)
 //!   4 unless the newest is kept: look again what is the newest now, and copy that
@@ -16,6 +17,7 @@ use crate::cursor::{Cursor, Look};
 use crate::lane::{Lane, Lost};
 use crate::lane_reader::LaneReader;
 use crate::packet::Parts;
+use crate::reader::BufferReader;
 use std::collections::BTreeMap;
 use std::sync::atomic::{Ordering, fence};
 
@@ -51,18 +53,38 @@ pub struct Saved {
     pub lost: Lost,
 }
 
-impl LaneReader {
-    /// Copies all published records that are in the lane, and leaves them there.
+impl BufferReader {
+    /// Copies all published records that are in the lanes, and leaves them there: a copy for each
+    /// of [`lanes`](BufferReader::lanes), in their order.
     ///
-    /// Takes at most the lane's size in memory.
-    pub fn snapshot(&self) -> Snapshot {
+    /// Takes at most the buffer's size in memory.
+    pub fn snapshot(&mut self) -> Vec<Snapshot> {
+        let lanes = self.lanes();
+        // All of them first: the last lane is copied much later than the first, and would hold
+        // none of the same time any more.
+        let pinned: Vec<_> = lanes.iter().map(LaneReader::pin).collect();
+        fence(Ordering::SeqCst); // the sooner they are seen, the better
+        let pinned = lanes.iter().zip(pinned);
+        pinned.map(|(lane, pinned)| lane.copy_all(pinned)).collect()
+    }
+}
+
+impl LaneReader {
+    /// Pins all sub-buffers but the newest two; says which.
+    fn pin(&self) -> Vec<u64> {
         let lane = self.lane();
-        let mut starts = sub_buffers_of(lane);
-        let pinned = starts[..starts.len().saturating_sub(2)].to_vec();
+        let mut pinned = sub_buffers_of(lane);
+        pinned.truncate(pinned.len().saturating_sub(2));
         for &start in &pinned {
             lane.sub_buffer(start).taken.store(1, Ordering::Relaxed);
         }
-        fence(Ordering::SeqCst); // the sooner they are seen, the better
+        pinned
+    }
+
+    /// Copies what is there, and unpins what is pinned.
+    fn copy_all(&self, pinned: Vec<u64>) -> Snapshot {
+        let lane = self.lane();
+        let mut starts = sub_buffers_of(lane);
         let mut kept = BTreeMap::new();
         for _ in 0..ATTEMPTS {
             for &start in starts.iter().rev() {
@@ -75,10 +97,10 @@ impl LaneReader {
             if starts.last().is_none_or(|newest| kept.contains_key(newest)) {
                 break;
             }
-            // The newest are not pinned: while we were interrupted, newer ones have taken their place.
+            // The newest are not pinned: while we were busy, newer ones have taken their place.
             starts = sub_buffers_of(lane);
         }
-        for &start in &pinned {
+        for start in pinned {
             lane.sub_buffer(start).taken.store(0, Ordering::Relaxed);
         }
         let mut all = Snapshot::default();

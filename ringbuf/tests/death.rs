@@ -169,8 +169,8 @@ fn a_reader_survives_any_bytes_in_the_ring_and_never_works_without_end() {
         }
         let memory = SharedMemory::open(&fd).unwrap();
         let mut recorder = BufferReader::of(memory, Reading::Snapshots);
-        for lane in recorder.lanes() {
-            let copied: usize = lane.snapshot().packets.iter().map(|p| p.bytes.len()).sum();
+        for copy in recorder.snapshot() {
+            let copied: usize = copy.packets.iter().map(|p| p.bytes.len()).sum();
             assert!(copied as u64 <= geometry.lane_bytes());
         }
         recorder.bury(2);

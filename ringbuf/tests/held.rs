@@ -173,8 +173,9 @@ fn a_sub_buffer_that_can_still_be_written_to_is_never_overwritten() {
             assert!(stopped.join().unwrap());
         });
         let mut checker = Checker::default();
-        for lane in reader.lanes() {
-            let (index, snapshot) = (lane.index(), lane.snapshot());
+        let copies = reader.snapshot();
+        for (lane, snapshot) in reader.lanes().iter().zip(copies) {
+            let index = lane.index();
             assert_eq!(snapshot.unfinished, 0);
             for packet in &snapshot.packets {
                 checker.check_copy(index, false, packet);

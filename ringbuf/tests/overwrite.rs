@@ -15,8 +15,9 @@ const THREADS: u32 = 4;
 fn snapshot(reader: &mut BufferReader) -> (Checker, u64) {
     let mut checker = Checker::default();
     let mut unfinished = 0;
-    for lane in reader.lanes() {
-        let (index, snapshot) = (lane.index(), lane.snapshot());
+    let copies = reader.snapshot();
+    for (lane, snapshot) in reader.lanes().iter().zip(copies) {
+        let index = lane.index();
         unfinished += snapshot.unfinished;
         for packet in &snapshot.packets {
             checker.check_copy(index, false, packet);

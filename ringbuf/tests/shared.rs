@@ -174,9 +174,9 @@ fn what_the_dead_left_can_be_overwritten_and_does_not_stop_the_living() {
         stop.store(1, Ordering::Relaxed);
         wait_for(survivor, None);
         let mut checker = Checker::default();
-        for lane in reader.lanes() {
+        let copies = reader.snapshot();
+        for (lane, snapshot) in reader.lanes().iter().zip(copies) {
             let index = lane.index();
-            let snapshot = lane.snapshot();
             assert_eq!(snapshot.unfinished, 0, "the dead are buried");
             for packet in &snapshot.packets {
                 checker.check_copy(index, false, packet);

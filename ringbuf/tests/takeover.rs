@@ -104,9 +104,9 @@ fn a_new_reader_of_snapshots_ends_what_the_last_one_held() {
     let mut first = attach(&channel, geometry, settings(WhenFull::Overwrite, true));
     assert!((0..10_000).all(|number| emit(&channel, 1, number, 0)));
     let events: u64 = first
-        .lanes()
-        .iter()
-        .flat_map(|lane| lane.snapshot().packets)
+        .snapshot()
+        .into_iter()
+        .flat_map(|copy| copy.packets)
         .map(|packet| packet.records)
         .sum();
     assert!(events > 0);

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -89,8 +90,6 @@ pub struct Line {
     pub end: u64,
     /// How many follow each other without a gap, up to the last.
     pub run: u64,
-    /// When the event before the last gap happened, in clock cycles; 0 without a gap.
-    pub gap_after: u64,
     /// When the last one happened.
     pub last_time: u64,
 }
@@ -108,6 +107,8 @@ impl Line {
 pub struct Found {
     /// By process and line.
     pub lines: BTreeMap<(u32, usize), Line>,
+    /// Where numbers are missing in a line of a process: between the times of these two events, in clock cycles.
+    pub gaps: Vec<(u32, usize, Range<u64>)>,
     /// All of them.
     pub events: u64,
     /// What babeltrace2 said.
@@ -158,7 +159,9 @@ impl Found {
             text.escape_ascii()
         );
         if event.n != line.end {
-            (line.run, line.gap_after) = (0, line.last_time);
+            line.run = 0;
+            let times = line.last_time..event.time;
+            self.gaps.push((event.pid, event.line, times));
         }
         line.events += 1;
         line.run += 1;
@@ -251,8 +254,8 @@ mod tests {
             found.add(line.as_bytes());
         }
         let line = found.line(4711, 3);
-        assert_eq!((line.events, line.run), (3, 2));
-        assert_eq!((line.gap_after, line.last_time), (12, 15));
+        assert_eq!((line.events, line.run, line.last_time), (3, 2, 15));
+        assert_eq!(found.gaps, [(4711, 3, 12..13)]);
     }
 
     #[test]

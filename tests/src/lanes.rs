@@ -6,6 +6,7 @@
 //! ```
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::Path;
 
 use laneway_ctf::lane::{PACKET_HEADER_BYTES, PacketHeader};
@@ -44,32 +45,44 @@ pub fn check(session: &Path) -> Vec<Stream> {
     streams
 }
 
-/// From when on nothing of any lane of the traces in `session` is missing, as far as positions say: the latest of the times
-/// at which the last sub-buffers that follow each other begin.
+/// The times at which nothing is missing in any lane of the traces in `session`, as far as positions say: of each lane, those
+/// of its sub-buffers that follow each other.
+///
+/// A lane that had nothing to tell for a while looks as if something were missing.
 ///
 /// # Panics
-/// There are no packets.
+/// A file cannot be read.
 #[track_caller]
 #[must_use]
-pub fn complete_since(session: &Path, sub_buffer: u64) -> u64 {
+pub fn complete_times(session: &Path, sub_buffer: u64) -> Vec<RangeInclusive<u64>> {
     let traces = fs::read_dir(session).expect("a session").flatten();
     let files = traces.flat_map(|trace| fs::read_dir(trace.path()).expect("a trace").flatten());
     let streams = files.filter(|file| file.file_name().to_string_lossy().starts_with("lane_"));
-    let since = streams.filter_map(|file| {
-        let bytes = fs::read(file.path()).expect("a stream");
-        let (mut bytes, mut since, mut next) = (&bytes[..], None, 0);
-        while let Some((header, rest)) = bytes.split_first_chunk::<PACKET_HEADER_BYTES>() {
-            let header = PacketHeader::decode(header).expect("a packet begins here");
-            bytes = &rest[header.records as usize..];
-            let number = header.position / sub_buffer;
-            if since.is_none() || number > next {
-                since = Some(header.begin);
-            }
-            next = (header.position + header.records).div_ceil(sub_buffer);
-        }
-        since
-    });
-    since.max().expect("packets")
+    streams.fold(vec![0..=u64::MAX], |of_all, file| {
+        let of_one = complete_in(&fs::read(file.path()).expect("a stream"), sub_buffer);
+        let pairs = of_all
+            .iter()
+            .flat_map(|a| of_one.iter().map(move |b| (a, b)));
+        pairs
+            .map(|(a, b)| *a.start().max(b.start())..=*a.end().min(b.end()))
+            .filter(|both| !both.is_empty())
+            .collect()
+    })
+}
+
+fn complete_in(mut bytes: &[u8], sub_buffer: u64) -> Vec<RangeInclusive<u64>> {
+    let (mut runs, mut next) = (Vec::new(), 0);
+    while let Some((header, rest)) = bytes.split_first_chunk::<PACKET_HEADER_BYTES>() {
+        let header = PacketHeader::decode(header).expect("a packet begins here");
+        bytes = &rest[header.records as usize..];
+        let begin = match runs.pop_if(|_| header.position / sub_buffer <= next) {
+            Some(run) => *RangeInclusive::start(&run),
+            None => header.begin,
+        };
+        runs.push(begin..=header.end);
+        next = (header.position + header.records).div_ceil(sub_buffer);
+    }
+    runs
 }
 
 #[track_caller]

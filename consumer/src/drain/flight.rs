@@ -4,8 +4,8 @@
 //!   snapshot  ─▶ all lanes copied ─▶ DIR/snapshot-N/NAME-PID     the process goes on
 //!   the end   ─▶ all lanes copied ─▶ DIR/end/NAME-PID            it has ended, or crashed
 //! ```
-//! All lanes are copied before anything is written, so that what is in the trace is of one moment, however slow the
-//! disk is.
+//! All lanes are copied before anything is written, one after the other: so what is in the trace is of nearly one moment,
+//! however slow the disk is.
 //!
 //! Invariant: a snapshot that was asked for is taken before the end is.
 
@@ -138,12 +138,11 @@ impl Flight {
 
     /// Writes what is in the lanes now into a trace below `parent`. At the end nobody finishes what he has begun.
     fn write(&mut self, parent: &Path, shared: &Shared, end: bool) -> Written {
-        let copies: Vec<(Snapshot, Lost)> = self
-            .reader
-            .lanes()
-            .iter()
-            .map(|lane| {
-                let copy = lane.snapshot();
+        let copies = self.reader.snapshot();
+        let lanes = self.reader.lanes().iter();
+        let copies: Vec<(Snapshot, Lost)> = lanes
+            .zip(copies)
+            .map(|(lane, copy)| {
                 let last = copy.packets.iter().map(|packet| packet.lost);
                 let mut lost = last.max_by_key(Lost::total).unwrap_or_else(|| lane.lost());
                 if end {

@@ -1,14 +1,17 @@
 //! Snapshots of a flight recorder, taken while all threads emit at full speed.
 //!
 //! ```text
-//!   lane 0   … gone │ kept kept kept kept ▏      T = when the youngest of the oldest kept events happened:
-//!   lane 1     … gone … │ kept kept kept ▏       from T on every event of every thread is there
-//!                       T
+//!   lane 0   … gone │ kept kept kept kept ▏           kept ▏
+//!   lane 1     … gone … │ kept kept kept kept kept ▏  kept kept ▏
+//!                        └────────────┘               └──┘   when all lanes were kept, every event of every thread is there
 //! ```
+//! The lanes are copied one after the other, and while they are, producers go on.
 
+use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 use std::time::Duration;
 
+use laneway_ringbuf::clock::{self, ClockKind};
 use rustix::process::Signal;
 
 use super::Totals;
@@ -49,16 +52,18 @@ pub fn round(random: &mut Random, number: u64) -> Totals {
     for snapshot in 1..=number {
         std::thread::sleep(random.time(Duration::from_millis(50)));
         let finished = account.finished(THREADS);
+        let by = clock::now(ClockKind::best());
         daemon.running.signal(Signal::USR1);
         let directory = session.join(format!("snapshot-{snapshot}"));
         // It is told when it is on disk.
         let told = format!("in {}", directory.display());
         daemon.running.await_text(&told);
-        check(&directory, pid, &finished, &mut totals);
+        check(&directory, pid, (&finished, by), &mut totals);
     }
     application.signal(Signal::KILL);
     let _ = application.wait();
     let finished = account.finished(THREADS);
+    let by = clock::now(ClockKind::best());
     let (_, summary) = daemon.finish();
     let process = summary.of(pid);
     assert_eq!(process.problems, [""; 0]);
@@ -66,13 +71,13 @@ pub fn round(random: &mut Random, number: u64) -> Totals {
         process.counts.lost.unfinished <= THREADS as u64,
         "{process:#?}"
     );
-    check(&session.join("end"), pid, &finished, &mut totals);
+    check(&session.join("end"), pid, (&finished, by), &mut totals);
     totals
 }
 
-/// A snapshot of `pid`, taken when this was finished.
+/// A snapshot of `pid`, taken when this was finished, and by then.
 #[track_caller]
-fn check(directory: &Path, pid: u32, finished: &[u64], totals: &mut Totals) {
+fn check(directory: &Path, pid: u32, (finished, by): (&[u64], u64), totals: &mut Totals) {
     let streams = lanes::check(directory);
     let found = Found::read(directory);
     let other: Vec<_> = found
@@ -81,30 +86,34 @@ fn check(directory: &Path, pid: u32, finished: &[u64], totals: &mut Totals) {
         .filter(|line| !says_discarded(line))
         .collect();
     assert!(other.is_empty(), "babeltrace2 warns: {}", found.warnings);
-    let since = lanes::complete_since(directory, SUB_BUFFER);
-    let mut newest = 0;
+    let complete = lanes::complete_times(directory, SUB_BUFFER);
+    for (pid, line, times) in &found.gaps {
+        let lacks = complete.iter().any(covers(times));
+        assert!(
+            !lacks,
+            "line {line} of {pid} has a gap at {times:?}: {complete:?}"
+        );
+    }
+    let whole = |run: &RangeInclusive<u64>| run.end() - run.start();
+    totals.add("cycles without a gap", complete.iter().map(whole).sum());
     for (line, &finished) in finished.iter().enumerate() {
         let found = found.line(pid, line);
-        if found.events == 0 || found.last_time < since {
-            // It did not run for so long that all of it is gone.
-            continue;
-        }
+        let times = found.last_time..by;
+        let lacks = found.events > 0 && found.end < finished && complete.iter().any(covers(&times));
         assert!(
-            found.gap_after < since,
-            "line {line}: a gap after {since}: {found:?}"
+            !lacks,
+            "line {line}: {finished} finished by {by}: {found:?}"
         );
-        assert!(
-            found.end >= finished,
-            "line {line}: {finished} finished before: {found:?}"
-        );
-        newest += found.run;
     }
-    assert!(newest > 0, "nothing new: {found:#?}");
     let records: u64 = streams.iter().map(|stream| stream.records).sum();
     assert_eq!(records, found.events);
     totals.add("snapshots", 1);
     totals.add("events checked", found.events);
-    totals.add("events without a gap", newest);
+}
+
+/// Whether a time at which nothing is missing covers these.
+fn covers(times: &Range<u64>) -> impl Fn(&RangeInclusive<u64>) -> bool {
+    move |run| *run.start() <= times.start && times.end <= *run.end()
 }
 
 fn says_discarded(warning: &str) -> bool {
