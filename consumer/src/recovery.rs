@@ -14,6 +14,7 @@ use std::path::Path;
 use laneway_control::{BufferFile, ChannelConfig, Hello, encode_schemas};
 
 use crate::consumer::{Options, Shared};
+use crate::drain::shared::living_rings;
 use crate::drain::{self, Application};
 use crate::session::Session;
 use crate::storage::repair;
@@ -87,6 +88,7 @@ impl Recovery {
     /// Makes whole what else an earlier consumer left half written in the session, and says what was recovered.
     #[must_use]
     pub fn finish(mut self) -> Summary {
+        living_rings(&self.shared.session); // removes what speaks of rings that are gone
         for (uuid, directory) in self.shared.session.take_left() {
             if let Err(e) = repair(&directory, uuid) {
                 self.summary.refuse(e.to_string());

@@ -39,7 +39,7 @@ use crate::storage::uuid_of;
 pub(crate) const END: &str = "end";
 
 /// The directory for the trace of a ring that all processes share.
-const SHARED: &str = "shared";
+pub(crate) const SHARED: &str = "shared";
 
 /// A directory that is being recorded into.
 #[derive(Debug)]
@@ -85,13 +85,6 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// The directory.
-    pub(crate) fn directory(&self) -> &Path {
-        match self {
-            Place::New { directory, .. } | Place::Resumed { directory, .. } => directory,
-        }
-    }
-
     /// The identity of the trace.
     pub(crate) fn uuid(&self) -> Uuid {
         match self {
@@ -186,50 +179,40 @@ impl Session {
         Ok(match left {
             Some(Some(directory)) => Place::Resumed { directory, uuid },
             Some(None) => Place::New {
-                directory: self.make_trace(&self.directory, &hello.name, hello.pid)?,
+                directory: self.make_trace(&self.directory, &trace_name(hello))?,
                 uuid,
             },
             None => Place::New {
-                directory: self.make_trace(&self.directory, &hello.name, hello.pid)?,
+                directory: self.make_trace(&self.directory, &trace_name(hello))?,
                 uuid: random_uuid()?,
             },
         })
     }
 
-    /// The traces that an earlier consumer left and nobody has gone on with yet.
-    pub(crate) fn left(&self) -> BTreeMap<Uuid, PathBuf> {
-        let traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
-        traces.left.clone()
-    }
-
-    /// One of them, for somebody who goes on with it.
-    pub(crate) fn take(&self, uuid: Uuid) -> Option<PathBuf> {
-        let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
-        traces.used.insert(uuid);
-        traces.left.remove(&uuid)
+    /// The same for the trace of a ring that all processes share.
+    ///
+    /// # Errors
+    /// A directory cannot be made.
+    pub(crate) fn shared_place(&self, ring: [u8; 16]) -> Result<Place, Error> {
+        let uuid = Uuid::from_random(ring);
+        let left = {
+            let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
+            traces.used.insert(uuid);
+            traces.left.remove(&uuid)
+        };
+        Ok(match left {
+            Some(directory) => Place::Resumed { directory, uuid },
+            None => Place::New {
+                directory: self.make_trace(&self.directory, SHARED)?,
+                uuid,
+            },
+        })
     }
 
     /// The traces that an earlier consumer left and nobody has gone on with; they are nobody's now.
     pub(crate) fn take_left(&self) -> BTreeMap<Uuid, PathBuf> {
         let mut traces = self.traces.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut traces.left)
-    }
-
-    /// Makes the directory for the trace of a ring that all processes share.
-    ///
-    /// # Errors
-    /// It cannot be made.
-    pub(crate) fn make_shared_trace(&self) -> Result<PathBuf, Error> {
-        let mut path = self.directory.join(SHARED);
-        for again in 2_u32.. {
-            match make_directory(&path) {
-                Err(Error::Exists { .. }) => {
-                    path = self.directory.join(format!("{SHARED}-{again}"))
-                }
-                other => return other.map(|()| path),
-            }
-        }
-        unreachable!("4 billion shared traces")
     }
 
     /// Where the next snapshot goes, and its number.
@@ -248,25 +231,29 @@ impl Session {
         }
     }
 
-    /// Makes the directory for a process' trace, in the session's or in one of those in it.
+    /// Makes the directory for a trace, in the session's or in one of those in it: of this name if it is free.
     ///
     /// # Errors
     /// It cannot be made.
-    pub(crate) fn make_trace(&self, parent: &Path, name: &str, pid: u32) -> Result<PathBuf, Error> {
+    pub(crate) fn make_trace(&self, parent: &Path, name: &str) -> Result<PathBuf, Error> {
         match make_directory(parent) {
             Ok(()) | Err(Error::Exists { .. }) => {}
             Err(e) => return Err(e),
         }
-        let stem = format!("{}-{pid}", file_name(name));
-        let mut path = parent.join(&stem);
+        let mut path = parent.join(name);
         for again in 2_u32.. {
             match make_directory(&path) {
-                Err(Error::Exists { .. }) => path = parent.join(format!("{stem}-{again}")),
+                Err(Error::Exists { .. }) => path = parent.join(format!("{name}-{again}")),
                 other => return other.map(|()| path),
             }
         }
-        unreachable!("4 billion traces of one process id")
+        unreachable!("4 billion traces of one name")
     }
+}
+
+/// The name of the directory for a process' trace.
+pub(crate) fn trace_name(hello: &Hello) -> String {
+    format!("{}-{}", file_name(&hello.name), hello.pid)
 }
 
 /// The identity of the trace in a directory, if there is one: as its streams have it, which outlive the metadata.
@@ -320,7 +307,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let session = Session::create(dir.path().join("deep/down")).unwrap();
         let names: Vec<_> = (0..3)
-            .map(|_| session.make_trace(session.directory(), "shop", 7).unwrap())
+            .map(|_| session.make_trace(session.directory(), "shop-7").unwrap())
             .map(|path| path.file_name().unwrap().to_owned())
             .collect();
         assert_eq!(names, ["shop-7", "shop-7-2", "shop-7-3"]);
@@ -339,7 +326,8 @@ mod tests {
             "a/b\0c",
             &"x".repeat(999),
         ] {
-            let path = session.make_trace(session.directory(), name, 1).unwrap();
+            let name = format!("{}-1", file_name(name));
+            let path = session.make_trace(session.directory(), &name).unwrap();
             assert_eq!(path.parent(), Some(session.directory()), "{name:?}");
             assert!(
                 path.canonicalize()

@@ -9,10 +9,10 @@ use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 use application::{Recording, babeltrace, channel, greeting, record_with, sealed, tick};
-use laneway_consumer::{Consumer, Listener, Options, Session, Summary};
+use laneway_consumer::{Consumer, Listener, Options, Session, SnapshotSummary, Summary};
 use laneway_control::{
-    Buffers, ChannelConfig, Connection, ContextFields, EventIds, EventSchema, Hello, Rendezvous,
-    ToApplication, ToConsumer, encode_schemas, wait_readable,
+    Buffers, ChannelConfig, Connection, ContextFields, EventIds, EventSchema, Hello, Mode,
+    Rendezvous, ToApplication, ToConsumer, encode_schemas, wait_readable,
 };
 use laneway_ringbuf::{Channel, ChannelSettings, LaneChoice, SharedMemory, WhenFull, clock};
 
@@ -92,7 +92,10 @@ impl Sharer {
         let numbers = numbers.as_slice().to_vec();
         let channel = Channel::new();
         let settings = ChannelSettings {
-            when_full: WhenFull::Discard,
+            when_full: match hello.channel.mode {
+                Mode::Overwrite => WhenFull::Overwrite,
+                _ => WhenFull::Discard,
+            },
             clock: clock::ClockKind::best(),
             slot,
             rseq: true,
@@ -139,23 +142,53 @@ fn kill(recording: Recording) -> (tempfile::TempDir, Rendezvous) {
         meeting,
         consumer,
     } = recording;
-    let (from, to) = (dir.path().join("trace/shared"), dir.path().join("left"));
-    fs::create_dir_all(to.join("shared")).unwrap();
-    for file in fs::read_dir(from).unwrap().flatten() {
-        fs::copy(file.path(), to.join("shared").join(file.file_name())).unwrap();
+    let (from, to) = (dir.path().join("trace"), dir.path().join("left"));
+    for below in ["", "shared"] {
+        let Ok(files) = fs::read_dir(from.join(below)) else {
+            continue;
+        };
+        fs::create_dir_all(to.join(below)).unwrap();
+        for file in files.flatten() {
+            if file.file_type().unwrap().is_file() {
+                fs::copy(file.path(), to.join(below).join(file.file_name())).unwrap();
+            }
+        }
     }
     let _ = consumer.finish();
     (dir, meeting)
 }
 
 fn resume(dir: &Path, meeting: &Rendezvous) -> Consumer {
-    let listener = Listener::bind(meeting, &shared()).unwrap();
+    resume_with(dir, meeting, &shared())
+}
+
+fn resume_with(dir: &Path, meeting: &Rendezvous, channel: &ChannelConfig) -> Consumer {
+    let listener = Listener::bind(meeting, channel).unwrap();
     let session = Session::resume(dir.join("left")).unwrap();
     Consumer::start(session, listener, options()).unwrap()
 }
 
 fn begin() -> Recording {
     record_with(tempfile::tempdir().unwrap(), "trace", &shared(), options())
+}
+
+fn eventual_snapshot(consumer: &Consumer) -> SnapshotSummary {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(snapshot) = consumer.complete_snapshots().pop() {
+            return snapshot;
+        }
+        assert!(Instant::now() < deadline, "no snapshot");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let files = fs::read_dir(directory).unwrap().flatten();
+    let names = files.map(|file| file.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
 }
 
 fn only_shared(summary: &Summary) -> (u64, usize) {
@@ -200,7 +233,7 @@ fn the_processes_of_a_ring_go_on_and_newcomers_join_them() {
             .filter(|l| l.contains(&format!("test:{name}:")));
         assert_eq!(found.count(), events, "{name}");
     }
-    assert!(!dir.path().join("left/shared/.journal").exists());
+    assert_eq!(names(&dir.path().join("left")), ["shared"], "no journal");
 }
 
 #[test]
@@ -280,4 +313,59 @@ fn where_nobody_brings_the_ring_there_is_a_new_one() {
     let shared = summary.shared.unwrap();
     assert_eq!(shared.trace, dir.path().join("left/shared-2"));
     assert_eq!(shared.counts.recorded, 5);
+}
+
+#[test]
+fn a_flight_recorder_of_all_processes_outlives_its_consumer() {
+    let config = ChannelConfig {
+        mode: Mode::Overwrite,
+        ..shared()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let first = record_with(dir, "trace", &config, options());
+    let mut one = Sharer::join(&first.meeting, &[named("a")]);
+    let two = Sharer::join(&first.meeting, &[named("b")]);
+    // Much more than there is room for, and then what is to be seen.
+    two.emit(100_000, 0);
+    one.emit(7, 0);
+    two.emit(5, 0);
+    first.consumer.snapshot();
+    let snapshot = eventual_snapshot(&first.consumer);
+    let counts = |directory: &Path| {
+        let (lines, complaints) = babeltrace(directory);
+        let mut complaints = complaints.lines().filter(|line| !line.is_empty());
+        assert!(complaints.all(|line| line.contains("discarded")));
+        ["a", "b"].map(|name| {
+            let name = format!("test:{name}:");
+            lines.iter().filter(|line| line.contains(&name)).count()
+        })
+    };
+    let [a, b] = counts(&snapshot.directory.join("shared"));
+    assert_eq!((a, snapshot.processes), (7, 2));
+    assert_eq!((a + b) as u64, snapshot.counts.recorded);
+    assert_eq!(snapshot.counts.emitted, 100_012);
+    assert!((6..100_000).contains(&b), "{b} of the others");
+
+    let (dir, meeting) = kill(first);
+    one.emit(3, 0);
+    // A consumer that would empty the ring cannot have it.
+    let other = resume_with(dir.path(), &meeting, &shared());
+    let answer = one.bring(&meeting);
+    assert!(
+        matches!(answer, ToApplication::Rejected { .. }),
+        "{answer:?}"
+    );
+    let _ = other.finish();
+    let second = resume_with(dir.path(), &meeting, &config);
+    assert_eq!(one.bring(&meeting), ToApplication::Accepted);
+    one.emit(1, 0);
+    drop(two);
+    let summary = second.finish();
+    let ring = summary.shared.as_ref().expect("a shared ring");
+    assert_eq!(ring.trace, dir.path().join("left/end/shared"));
+    let [a, b] = counts(&ring.trace);
+    assert_eq!((a, (a + b) as u64), (11, ring.counts.recorded));
+    assert_eq!(ring.counts.emitted, 100_016);
+    assert_eq!(ring.counts.lost.total(), ring.counts.lost.overwritten);
+    assert_eq!(names(&dir.path().join("left")), ["end"]);
 }

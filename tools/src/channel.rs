@@ -144,10 +144,6 @@ impl ChannelArgs {
                 ClockChoice::Tsc
             }
         };
-        anyhow::ensure!(
-            !(self.overwrites() && self.buffers == BuffersArg::Shared),
-            "--mode overwrite needs a buffer for each process, not --buffers shared"
-        );
         if self.lanes == LanesArg::Concurrency {
             require_concurrency_ids()?;
         }

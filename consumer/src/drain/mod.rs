@@ -12,6 +12,7 @@
 //! Invariant: the last report of a thread says that it is the last, whatever happens to it.
 
 mod application;
+mod copies;
 mod flight;
 mod idle;
 mod lanes;
@@ -24,7 +25,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use laneway_control::{Hello, Mode};
-use laneway_ctf::model::Uuid;
 use laneway_ringbuf::{LaneReader, Waker};
 
 pub(crate) use application::{tidy, tidy_hello};
@@ -56,8 +56,8 @@ pub(crate) enum Report {
     Finished(Box<ProcessSummary>),
     /// What came of its wish to write into the shared ring.
     Admission(Admission),
-    /// What came of the ring of an earlier consumer, which has this identity.
-    Adopted(Uuid, Result<Box<Adopted>, Error>),
+    /// What came of the ring of an earlier consumer.
+    Adopted(Result<Box<Adopted>, Error>),
     /// Something about the shared ring.
     Shared(SharedReport),
 }

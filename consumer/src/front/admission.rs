@@ -13,7 +13,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use laneway_control::{Buffers, ContextFields, Hello, Rseq, ToApplication};
+use laneway_control::{Buffers, ChannelConfig, ContextFields, Hello, Mode, Rseq, ToApplication};
 use laneway_ctf::model::Uuid;
 
 use super::Front;
@@ -63,8 +63,10 @@ impl Front {
         tidy_hello(&mut hello);
         let (pid, name) = (hello.pid, hello.name.clone());
         let channel = &self.shared.channel;
-        let same_records = ContextFields::of(&hello.channel) == ContextFields::of(channel);
-        if channel.buffers != Buffers::Shared || !same_records {
+        let overwrites = |channel: &ChannelConfig| channel.mode == Mode::Overwrite;
+        let same = ContextFields::of(&hello.channel) == ContextFields::of(channel)
+            && overwrites(&hello.channel) == overwrites(channel);
+        if channel.buffers != Buffers::Shared || !same {
             return Err(Error::OtherRing { pid, name });
         }
         if clock_of(channel) != hello.clock {
@@ -143,7 +145,7 @@ impl Front {
 
     /// Begins to take over the ring of an earlier consumer.
     fn adopt(&mut self, id: u64, old: OldRing) -> Result<(), Error> {
-        let Some(directory) = self.sharing.left.get(&old.uuid).cloned() else {
+        let Some(journal) = self.sharing.left.get(&old.uuid).cloned() else {
             return Err(self.other_ring(id));
         };
         let (uuid, ring) = (old.uuid, old.ring.try_clone());
@@ -151,8 +153,8 @@ impl Front {
         let (reporter, shared) = (self.reporter.clone(), self.shared.clone());
         let of_ring = self.shared_reporter();
         spawn("laneway-adopt", move || {
-            let adopted = Handle::adopt(LeftRing { directory, uuid }, ring, &shared, of_ring);
-            let _ = reporter.send((id, Report::Adopted(uuid, adopted.map(Box::new))));
+            let adopted = Handle::adopt(LeftRing { journal, uuid }, ring, &shared, of_ring);
+            let _ = reporter.send((id, Report::Adopted(adopted.map(Box::new))));
             shared.alarm();
         })?;
         self.sharing.ring = Ring::Coming;
@@ -164,11 +166,9 @@ impl Front {
     }
 
     /// The ring that this application has brought is ours now, or cannot be.
-    pub(super) fn adopted(&mut self, id: u64, uuid: Uuid, outcome: Result<Box<Adopted>, Error>) {
+    pub(super) fn adopted(&mut self, id: u64, outcome: Result<Box<Adopted>, Error>) {
         match outcome {
             Ok(adopted) => {
-                // The trace is taken: nobody else can go on with it.
-                let _ = self.shared.session.take(uuid);
                 self.sharing.ring = Ring::There(adopted.handle);
                 let dead = adopted.dead.into_iter();
                 dead.for_each(|process| self.sharing.so_far.add(process));

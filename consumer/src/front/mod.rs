@@ -18,7 +18,7 @@ mod client;
 mod sharing;
 mod snapshots;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -44,6 +44,9 @@ const BREATHER: Duration = Duration::from_millis(500);
 
 /// How often to look after drain threads that should end now.
 const NUDGE: Duration = Duration::from_millis(10);
+
+/// Who the shared ring is where applications are meant.
+const SHARED_RING: u64 = u64::MAX;
 
 /// Messages an application may have ready at once before the others get their turn.
 const MESSAGES_PER_TURN: usize = 16;
@@ -298,7 +301,7 @@ impl Front {
                 Report::Ready => self.tell(id, &ToApplication::Accepted),
                 Report::Snapshot(part) => self.snapshots.add(id, part),
                 Report::Admission(admission) => self.admission(id, admission),
-                Report::Adopted(uuid, outcome) => self.adopted(id, uuid, outcome),
+                Report::Adopted(outcome) => self.adopted(id, outcome),
                 Report::Shared(report) => self.heed_shared(report),
                 Report::Refused(e) => self.refuse(id, &e),
                 Report::Finished(process) => {
@@ -322,8 +325,17 @@ impl Front {
                 });
                 Some(*id)
             });
-            let from = flights.collect();
-            self.snapshots.begin(number, directory, from);
+            let mut from: BTreeSet<u64> = flights.collect();
+            let mut processes = from.len();
+            let order = SnapshotOrder {
+                number,
+                directory: directory.clone(),
+            };
+            if self.shared.channel.mode == Mode::Overwrite && self.sharing.snapshot(order) {
+                from.insert(SHARED_RING);
+                processes = self.clients.values().filter(|c| !c.is_greeting()).count();
+            }
+            self.snapshots.begin(number, directory, from, processes);
         }
         for snapshot in self.snapshots.take_complete() {
             let complete = self.shared.complete.lock();

@@ -16,11 +16,11 @@ use std::time::{Duration, Instant};
 
 use laneway_ctf::model::Uuid;
 
-use super::Front;
 use super::admission::Applicant;
 use super::client::State;
-use crate::drain::Report;
-use crate::drain::shared::{Handle, Life, Member, Past, SharedReport};
+use super::{Front, SHARED_RING};
+use crate::drain::shared::{Handle, SharedReport, living_rings};
+use crate::drain::{Report, SnapshotOrder};
 use crate::host::has_mapped;
 use crate::session::Session;
 use crate::summary::SharedSummary;
@@ -36,7 +36,7 @@ const AWAIT: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(super) struct SharedRing {
     pub(super) ring: Ring,
-    /// The traces of rings that an earlier consumer left, with a journal.
+    /// The journals of rings that an earlier consumer left.
     pub(super) left: BTreeMap<Uuid, PathBuf>,
     /// Until when nobody gets a new ring, because somebody may bring one of those.
     pub(super) awaited: Option<Instant>,
@@ -81,17 +81,12 @@ impl Slots {
 impl SharedRing {
     /// None yet, but perhaps one that an earlier consumer left in this session.
     pub(super) fn new(session: &Session) -> SharedRing {
-        let mut sharing = SharedRing::default();
-        for (uuid, directory) in session.left() {
-            if let Ok(Some(past)) = Past::read(&directory) {
-                let lives = |member: &Member| matches!(member.life(), Life::Alive(_));
-                if past.members.values().any(lives) {
-                    sharing.awaited = Some(Instant::now() + AWAIT);
-                }
-                sharing.left.insert(uuid, directory);
-            }
+        let left = living_rings(session);
+        SharedRing {
+            awaited: (!left.is_empty()).then(|| Instant::now() + AWAIT),
+            left,
+            ..SharedRing::default()
         }
-        sharing
     }
 
     /// The ring, if it is there.
@@ -105,6 +100,12 @@ impl SharedRing {
     /// Whether somebody may still bring an earlier consumer's.
     pub(super) fn is_awaited(&self) -> bool {
         self.awaited.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Asks for a snapshot; says whether there is anything to take it of.
+    pub(super) fn snapshot(&self, order: SnapshotOrder) -> bool {
+        let ring = self.ring().filter(|_| !self.ended);
+        ring.map(|ring| ring.snapshot(order)).is_some()
     }
 
     /// Wakes its thread, in case it has begun to sleep just when there was something to do.
@@ -184,7 +185,9 @@ impl Front {
                     self.left(id, None);
                 }
             }
+            SharedReport::Snapshot(part) => self.snapshots.add(SHARED_RING, part),
             SharedReport::Finished(ring) => {
+                self.snapshots.forget(SHARED_RING);
                 let so_far = std::mem::take(&mut self.sharing.so_far);
                 let ring = SharedSummary {
                     processes: so_far.processes,

@@ -27,13 +27,19 @@ struct Open {
 }
 
 impl Snapshots {
-    /// A snapshot was ordered from these applications.
-    pub(super) fn begin(&mut self, number: u64, directory: PathBuf, from: BTreeSet<u64>) {
+    /// A snapshot of so many processes was ordered from these.
+    pub(super) fn begin(
+        &mut self,
+        number: u64,
+        directory: PathBuf,
+        from: BTreeSet<u64>,
+        processes: usize,
+    ) {
         self.open.push(Open {
             summary: SnapshotSummary {
                 number,
                 directory,
-                processes: from.len() as u64,
+                processes: processes as u64,
                 ..SnapshotSummary::default()
             },
             awaited: from,
@@ -84,9 +90,9 @@ mod tests {
     #[test]
     fn a_snapshot_is_complete_when_all_have_come_or_gone() {
         let mut snapshots = Snapshots::default();
-        snapshots.begin(1, "one".into(), BTreeSet::from([1, 2, 3]));
-        snapshots.begin(2, "two".into(), BTreeSet::from([2]));
-        snapshots.begin(3, "three".into(), BTreeSet::new());
+        snapshots.begin(1, "one".into(), BTreeSet::from([1, 2, 3]), 3);
+        snapshots.begin(2, "two".into(), BTreeSet::from([2]), 1);
+        snapshots.begin(3, "three".into(), BTreeSet::new(), 0);
         let numbers = |snapshots: &mut Snapshots| -> Vec<_> {
             let complete = snapshots.take_complete();
             complete

@@ -184,7 +184,11 @@ pub fn round_in_shared_buffer(random: &mut Random, kills: u64) -> Totals {
     for process in &shared.processes {
         assert_eq!(process.problems, [""; 0], "{summary:#?}");
     }
-    assert!(!shared.trace.join(".journal").exists());
+    let mut files = fs::read_dir(&trace).expect("a session").flatten();
+    assert!(
+        files.all(|file| file.file_name() == "shared"),
+        "the journal stays"
+    );
     let in_the_middle: u64 = dead.iter().map(|dead| dead.check(&found)).sum();
     let lost = summary.total.lost;
     assert_eq!(lost.total(), lost.unfinished, "{summary:#?}");

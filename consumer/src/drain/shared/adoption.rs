@@ -18,22 +18,20 @@ use laneway_ctf::model::Uuid;
 use laneway_ringbuf::SharedMemory;
 use rustix::fs::fstat;
 
-use super::drain::Drain;
-use super::{Buffer, Handle, Life, Member, Past, SharedReport};
+use super::{Buffer, Drain, Handle, Life, Member, Past, SharedReport};
 use crate::Error;
 use crate::consumer::Shared;
 use crate::drain::application::{read_ids, read_schemas};
 use crate::events::EventTable;
 use crate::host::has_mapped;
-use crate::session::Place;
 use crate::summary::SharedProcess;
 
 /// A ring that an earlier consumer left.
 #[derive(Debug)]
 pub(crate) struct LeftRing {
-    /// The directory of its trace.
-    pub(crate) directory: PathBuf,
-    /// The identity of both.
+    /// Who and what has which number in it.
+    pub(crate) journal: PathBuf,
+    /// Its identity, and that of its trace.
     pub(crate) uuid: Uuid,
 }
 
@@ -62,14 +60,10 @@ impl Handle {
         if Uuid::from_random(memory.id()) != left.uuid {
             return Err(Error::NotThatRing);
         }
-        let past = Past::read(&left.directory)?.ok_or(Error::NotThatRing)?;
-        let place = Place::Resumed {
-            directory: left.directory,
-            uuid: left.uuid,
-        };
+        let past = Past::read(&left.journal)?;
         let events = EventTable::restore(past.events)?;
-        let buffer = Buffer::new(ring, &shared.channel, events, &place);
-        let mut drain = Drain::prepare(&buffer, memory, place, shared)?;
+        let buffer = Buffer::new(ring, memory.id(), events, shared);
+        let mut drain = Drain::prepare(&buffer, memory, shared)?;
         let (mut living, mut dead) = (Vec::new(), Vec::new());
         for (slot, member) in past.members {
             match member.life() {
@@ -78,7 +72,7 @@ impl Handle {
                 }
                 // Or another program since.
                 Life::Alive(_) | Life::Dead => {
-                    let unfinished = drain.lanes.reader.bury(slot);
+                    let unfinished = drain.reader().bury(slot);
                     buffer.table().journal.left(slot);
                     dead.push(SharedProcess {
                         unfinished,
@@ -89,7 +83,7 @@ impl Handle {
         }
         // The earlier consumer knew which sub-buffers it had to judge by their records, where somebody had died.
         let slots: Vec<u16> = living.iter().map(|(member, _)| member.slot).collect();
-        drain.lanes.reader.bury_others(&slots);
+        drain.reader().bury_others(&slots);
         Ok(Adopted {
             handle: Handle::run(buffer, drain, shared, report)?,
             living,

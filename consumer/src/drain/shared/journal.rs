@@ -1,7 +1,7 @@
 //! What a consumer that comes after this one has to know to go on with the shared ring.
 //!
 //! ```text
-//!   DIR/shared/.journal     {"events":[…]}
+//!   DIR/.UUID.journal       {"events":[…]}
 //!                           {"joined":{"slot":1,"pid":4711,…}}
 //!                           {"events":[…]}
 //!                           {"joined":{"slot":2,…}}
@@ -16,21 +16,57 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use laneway_control::EventSchema;
+use laneway_ctf::model::Uuid;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::host::start_time;
+use crate::session::Session;
 use crate::summary::SharedProcess;
 
-/// The file's name, in the directory of the trace: readers of traces pass over hidden files.
-const NAME: &str = ".journal";
+/// The journals of rings that an earlier consumer of a session left, and somebody may still bring. Those of rings whose
+/// processes are all dead are removed, as the rings are.
+pub(crate) fn living_rings(session: &Session) -> BTreeMap<Uuid, PathBuf> {
+    let mut living = journals(session.directory()).unwrap_or_default();
+    living.retain(|_, journal| {
+        // What cannot be read, whoever brings the ring is told of.
+        let all_dead = Past::read(journal).is_ok_and(|past| {
+            let mut members = past.members.values();
+            members.all(|member| matches!(member.life(), Life::Dead))
+        });
+        if all_dead {
+            let _ = fs::remove_file(journal);
+        }
+        !all_dead
+    });
+    living
+}
+
+fn journals(session: &Path) -> io::Result<BTreeMap<Uuid, PathBuf>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(session)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let uuid = name.to_str().and_then(|name| {
+            let name = name.strip_prefix('.')?.strip_suffix(".journal")?;
+            name.parse().ok()
+        });
+        found.extend(uuid.map(|uuid| (uuid, entry.path())));
+    }
+    Ok(found)
+}
+
+/// Where the journal of a ring is. Readers of traces pass over hidden files.
+pub(super) fn path_of(session: &Path, ring: Uuid) -> PathBuf {
+    session.join(format!(".{ring}.journal"))
+}
 
 /// A process that was let into the ring.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,21 +125,17 @@ pub(crate) struct Past {
 }
 
 impl Past {
-    /// What is in the journal of the trace in `directory`, if there is one.
+    /// What is in a journal.
     ///
     /// # Errors
     /// It cannot be read, or a line in it is none.
-    pub(crate) fn read(directory: &Path) -> Result<Option<Past>, Error> {
-        let path = directory.join(NAME);
-        let text = match fs::read(&path) {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(Error::io("read", &path))?,
-        };
+    pub(crate) fn read(journal: &Path) -> Result<Past, Error> {
+        let text = fs::read(journal).map_err(Error::io("read", journal))?;
         let mut past = Past::default();
         for line in whole_lines(&text).split_inclusive(|&byte| byte == b'\n') {
             let entry = serde_json::from_slice(line).map_err(|e| Error::Io {
                 what: "understand",
-                path: path.clone(),
+                path: journal.to_owned(),
                 source: e.into(),
             })?;
             match entry {
@@ -116,7 +148,7 @@ impl Past {
                 }
             }
         }
-        Ok(Some(past))
+        Ok(past)
     }
 }
 
@@ -130,9 +162,8 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Begins one, or goes on with the one there is, in the directory of the ring's trace.
-    pub(super) fn open(directory: &Path) -> Journal {
-        let path = directory.join(NAME);
+    /// Begins one, or goes on with the one there is.
+    pub(super) fn open(path: PathBuf) -> Journal {
         let mut journal = Journal {
             path,
             file: None,
@@ -236,47 +267,70 @@ mod tests {
         }
     }
 
-    fn read(dir: &Path) -> Past {
-        Past::read(dir).unwrap().unwrap()
+    fn uuid() -> Uuid {
+        Uuid::from_random([7; 16])
     }
 
     #[test]
     fn a_journal_that_is_cut_anywhere_says_what_its_whole_lines_say() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Past::read(dir.path()).unwrap().is_none());
-        let mut journal = Journal::open(dir.path());
+        assert!(journals(dir.path()).unwrap().is_empty());
+        let path = path_of(dir.path(), uuid());
+        let mut journal = Journal::open(path.clone());
         journal.joined(&[event("order"), event("paid")], member(1));
         journal.joined(&[], member(2));
-        let path = dir.path().join(NAME);
+        let found = journals(dir.path()).unwrap();
+        assert_eq!(found, BTreeMap::from([(uuid(), path.clone())]));
         let before = fs::read(&path).unwrap();
         journal.joined(&[event("late")], member(3));
         journal.left(1);
         let whole = fs::read(&path).unwrap();
-        let past = read(dir.path());
+        let past = Past::read(&path).unwrap();
         assert_eq!(past.events, ["order", "paid", "late"].map(event));
         assert_eq!(past.members, BTreeMap::from([2, 3].map(|n| (n, member(n)))));
         for len in before.len()..whole.len() {
             fs::write(&path, &whole[..len]).unwrap();
-            let past = read(dir.path());
+            let past = Past::read(&path).unwrap();
             // The slot goes with the events, not before them.
             assert!(past.members.len() == 2 || past.events.len() == 3, "{len}");
             assert!(past.members.contains_key(&1), "cut to {len} bytes");
         }
         // The next one goes on behind the last whole line.
-        let mut journal = Journal::open(dir.path());
+        let mut journal = Journal::open(path.clone());
         journal.left(2);
-        let left = read(dir.path()).members;
+        let left = Past::read(&path).unwrap().members;
         assert_eq!(left.into_keys().collect::<Vec<_>>(), [1, 3]);
         assert_eq!(journal.problem(), None);
         journal.remove();
-        assert!(Past::read(dir.path()).unwrap().is_none());
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_journal_of_the_dead_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let session = Session::create(dir.path().join("session")).unwrap();
+        let rings = [1, 2, 3].map(|n| Uuid::from_random([n; 16]));
+        let [dead, living, empty] = rings.map(|ring| path_of(session.directory(), ring));
+        let gone = Member {
+            started: 1,
+            ..member(1)
+        };
+        Journal::open(dead.clone()).joined(&[], gone.clone());
+        let mut journal = Journal::open(living.clone());
+        journal.joined(&[], gone);
+        journal.joined(&[], member(2));
+        drop(Journal::open(empty.clone()));
+        let left = living_rings(&session);
+        assert_eq!(left, BTreeMap::from([(rings[1], living)]));
+        assert!(!dead.exists() && !empty.exists());
     }
 
     #[test]
     fn a_line_that_is_none_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(NAME), "{\"left\":1}\nnonsense\n").unwrap();
-        let error = Past::read(dir.path()).unwrap_err().to_string();
+        let path = path_of(dir.path(), uuid());
+        fs::write(&path, "{\"left\":1}\nnonsense\n").unwrap();
+        let error = Past::read(&path).unwrap_err().to_string();
         assert!(error.starts_with("cannot understand"), "{error}");
         assert!(error.contains(".journal"), "{error}");
     }
@@ -284,7 +338,7 @@ mod tests {
     #[test]
     fn where_it_cannot_be_written_there_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(&dir.path().join("missing"));
+        let mut journal = Journal::open(path_of(&dir.path().join("missing"), uuid()));
         journal.left(1);
         let problem = journal.problem().unwrap();
         assert!(problem.contains("No such file"), "{problem}");

@@ -2,40 +2,40 @@
 //!
 //! ```text
 //!   admit   schemas ─▶ numbers for its events ─▶ a sealed file of them      a thread of each application's own
-//!   drain   packet ─▶ events described that are new? ─▶ trace               one thread for the ring
+//!   drain   to disk, or when a snapshot is asked for                        one thread for the ring
 //!   bury    a process has died: what it left half written holds up nobody
 //!   adopt   the ring of an earlier consumer, which an application brings    see `adoption`
 //! ```
-//! An application gets its numbers before it writes its first record, and the metadata is looked after between taking a
-//! packet and writing it: so no packet is in the trace before there is metadata for all events in it.
 //!
 //! Invariant: each round does a bounded amount of work whatever the shared memory claims.
 
 mod adoption;
-mod drain;
+mod disk;
+mod flight;
 mod journal;
 
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use laneway_control::{ChannelConfig, ClockChoice, ClockKind, EventIds};
+use laneway_control::{ChannelConfig, ClockChoice, ClockKind, EventIds, EventSchema, Mode};
 use laneway_ctf::model::Uuid;
-use laneway_ringbuf::{Geometry, SharedMemory, Waker};
+use laneway_ringbuf::{BufferReader, Geometry, SharedMemory, Waker};
 
 pub(crate) use adoption::{Adopted, LeftRing};
-pub(crate) use journal::{Life, Member, Past};
+pub(crate) use journal::{Life, Member, Past, living_rings};
 
 use super::application::read_schemas;
+use super::{SnapshotOrder, SnapshotPart};
 use crate::Error;
 use crate::clocks::best_clock;
 use crate::consumer::{Shared, spawn};
 use crate::events::EventTable;
 use crate::host::sealed_file;
-use crate::session::Place;
 use crate::summary::SharedSummary;
-use drain::Drain;
-use journal::Journal;
+use disk::Disk;
+use flight::Flight;
+use journal::{Journal, path_of};
 
 /// What the thread of the shared ring tells the front.
 pub(crate) enum SharedReport {
@@ -48,6 +48,8 @@ pub(crate) enum SharedReport {
         /// How many.
         unfinished: u64,
     },
+    /// What came of a snapshot.
+    Snapshot(SnapshotPart),
     /// All is written. The last report.
     Finished(Box<SharedSummary>),
 }
@@ -59,9 +61,10 @@ pub(crate) struct Handle(Arc<Buffer>);
 #[derive(Debug)]
 struct Buffer {
     ring: OwnedFd,
+    id: [u8; 16],
     clock: ClockKind,
     table: Mutex<Table>,
-    pending: Mutex<Pending>,
+    pending: Mutex<Work>,
     waker: OnceLock<Waker>,
 }
 
@@ -72,10 +75,50 @@ struct Table {
     journal: Journal,
 }
 
+/// What the thread of the ring is to do.
 #[derive(Debug, Default)]
-struct Pending {
+struct Work {
     dead: Vec<(u64, u16)>,
+    snapshots: Vec<SnapshotOrder>,
     over: bool,
+}
+
+/// What becomes of the events.
+enum Drain {
+    /// They go to disk as they come.
+    Disk(Box<Disk>),
+    /// They stay in memory, the newest over the oldest.
+    Flight(Flight),
+}
+
+impl Drain {
+    fn prepare(buffer: &Buffer, memory: SharedMemory, shared: &Shared) -> Result<Drain, Error> {
+        Ok(match shared.channel.mode {
+            Mode::Overwrite => Drain::Flight(Flight::prepare(buffer, memory, shared)?),
+            Mode::Discard | Mode::Block { .. } => {
+                Drain::Disk(Box::new(Disk::prepare(buffer, memory, shared)?))
+            }
+        })
+    }
+
+    fn reader(&mut self) -> &mut BufferReader {
+        match self {
+            Drain::Disk(disk) => disk.reader(),
+            Drain::Flight(flight) => &mut flight.reader,
+        }
+    }
+
+    fn run(
+        self,
+        buffer: &Buffer,
+        shared: &Shared,
+        report: &impl Fn(SharedReport),
+    ) -> SharedSummary {
+        match self {
+            Drain::Disk(disk) => disk.run(buffer, shared, report),
+            Drain::Flight(flight) => flight.run(buffer, shared, report),
+        }
+    }
 }
 
 impl Handle {
@@ -94,12 +137,9 @@ impl Handle {
         if channel.populate {
             memory.populate()?;
         }
-        let place = Place::New {
-            directory: shared.session.make_shared_trace()?,
-            uuid: Uuid::from_random(memory.id()),
-        };
-        let buffer = Buffer::new(ring, &shared.channel, EventTable::default(), &place);
-        let drain = Drain::prepare(&buffer, memory, place, shared)?;
+        let buffer = Buffer::new(ring, memory.id(), EventTable::default(), shared);
+        let drain = Drain::prepare(&buffer, memory, shared);
+        let drain = drain.inspect_err(|_| buffer.table().journal.remove())?;
         Handle::run(buffer, drain, shared, report)
     }
 
@@ -111,13 +151,10 @@ impl Handle {
         report: impl Fn(SharedReport) + Send + 'static,
     ) -> Result<Handle, Error> {
         let buffer = Arc::new(buffer);
-        let _ = buffer.waker.set(drain.waker());
+        let _ = buffer.waker.set(drain.reader().waker());
         let (of_thread, shared) = (buffer.clone(), shared.clone());
         spawn("laneway-shared", move || {
-            let work = || {
-                drain.run(&of_thread, &shared, &report);
-                drain.summarize(&of_thread)
-            };
+            let work = || drain.run(&of_thread, &shared, &report);
             let summary = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| SharedSummary {
                 problems: vec![Error::Bug.to_string()],
                 ..SharedSummary::default()
@@ -155,6 +192,12 @@ impl Handle {
         self.nudge();
     }
 
+    /// Asks for a snapshot.
+    pub(crate) fn snapshot(&self, order: SnapshotOrder) {
+        self.0.pending().snapshots.push(order);
+        self.nudge();
+    }
+
     /// All applications have left.
     pub(crate) fn end(&self) {
         self.0.pending().over = true;
@@ -170,13 +213,15 @@ impl Handle {
 }
 
 impl Buffer {
-    fn new(ring: OwnedFd, channel: &ChannelConfig, events: EventTable, place: &Place) -> Buffer {
+    fn new(ring: OwnedFd, id: [u8; 16], events: EventTable, shared: &Shared) -> Buffer {
+        let journal = path_of(shared.session.directory(), Uuid::from_random(id));
         Buffer {
             ring,
-            clock: clock_of(channel),
+            id,
+            clock: clock_of(&shared.channel),
             table: Mutex::new(Table {
                 events,
-                journal: Journal::open(place.directory()),
+                journal: Journal::open(journal),
             }),
             pending: Mutex::default(),
             waker: OnceLock::new(),
@@ -187,18 +232,34 @@ impl Buffer {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pending(&self) -> MutexGuard<'_, Pending> {
+    /// What there is to do now. Once it is over, it stays so.
+    fn take_work(&self) -> Work {
+        let mut pending = self.pending();
+        let over = pending.over;
+        let work = std::mem::take(&mut *pending);
+        pending.over = over;
+        work
+    }
+
+    /// Buries an application.
+    fn bury(&self, reader: &mut BufferReader, id: u64, slot: u16) -> SharedReport {
+        let unfinished = reader.bury(slot);
+        self.table().journal.left(slot);
+        SharedReport::Buried {
+            id,
+            slot,
+            unfinished,
+        }
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Work> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Table {
     /// The numbers of a process' events, written down before anybody is told.
-    fn admit(
-        &mut self,
-        schemas: &[laneway_control::EventSchema],
-        member: Member,
-    ) -> Result<EventIds, Error> {
+    fn admit(&mut self, schemas: &[EventSchema], member: Member) -> Result<EventIds, Error> {
         let known = self.events.events().len();
         let ids = self.events.admit(schemas)?;
         self.journal.joined(&self.events.events()[known..], member);

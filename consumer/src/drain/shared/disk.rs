@@ -1,13 +1,19 @@
-//! The thread that empties the shared ring into its trace.
+//! The shared ring, emptied into its trace as events come.
+//!
+//! ```text
+//!   packet ─▶ events described that are new? ─▶ trace
+//! ```
+//! An application gets its numbers before it writes its first record, and the metadata is looked after between taking a
+//! packet and writing it: so no packet is in the trace before there is metadata for all events in it.
 //!
 //! Invariant: each round does a bounded amount of work whatever the shared memory claims.
 
 use std::time::{Duration, Instant};
 
 use laneway_ctf::model::{ClockClass, TraceClass, Uuid};
-use laneway_ringbuf::{BufferReader, Reading, SharedMemory, Waker, clock};
+use laneway_ringbuf::{BufferReader, Reading, SharedMemory, clock};
 
-use super::{Buffer, SharedReport};
+use super::{Buffer, SharedReport, Work};
 use crate::Error;
 use crate::clocks::ring_clock;
 use crate::consumer::Shared;
@@ -16,8 +22,8 @@ use crate::session::Place;
 use crate::storage::{Origin, Trace, TraceWriter};
 use crate::summary::{Counts, SharedSummary, memory_bytes};
 
-pub(super) struct Drain {
-    pub(super) lanes: Lanes,
+pub(super) struct Disk {
+    lanes: Lanes,
     /// Bytes of a lane, and one sub-buffer more: nobody leaves more than that behind.
     lap: u64,
     /// How many events the metadata describes.
@@ -28,19 +34,19 @@ pub(super) struct Drain {
     memory_bytes: u64,
 }
 
-impl Drain {
+impl Disk {
     pub(super) fn prepare(
         buffer: &Buffer,
         memory: SharedMemory,
-        place: Place,
         shared: &Shared,
-    ) -> Result<Drain, Error> {
+    ) -> Result<Disk, Error> {
         let geometry = memory.geometry();
+        let place = shared.session.shared_place(buffer.id)?;
         let clock = shared.session.clocks().look(buffer.clock)?;
         let (described, class) = describe(buffer, place.uuid(), &clock.class, shared);
         let resumed = matches!(place, Place::Resumed { .. });
         let trace = TraceWriter::at(place, &class, shared.options.trace_format)?;
-        Ok(Drain {
+        Ok(Disk {
             lanes: Lanes::new(BufferReader::of(memory, Reading::InOrder), trace),
             lap: geometry.sub_buffer_bytes() * (geometry.sub_buffers() + 1),
             described,
@@ -51,30 +57,27 @@ impl Drain {
         })
     }
 
-    pub(super) fn waker(&self) -> Waker {
-        self.lanes.reader.waker()
+    pub(super) fn reader(&mut self) -> &mut BufferReader {
+        &mut self.lanes.reader
     }
 
-    pub(super) fn run(&mut self, buffer: &Buffer, shared: &Shared, report: &impl Fn(SharedReport)) {
+    pub(super) fn run(
+        mut self,
+        buffer: &Buffer,
+        shared: &Shared,
+        report: &impl Fn(SharedReport),
+    ) -> SharedSummary {
         let period = shared.options.flush_period;
         let mut flush_at = Instant::now() + period;
         loop {
-            let (dead, over) = {
-                let mut pending = buffer.pending();
-                (std::mem::take(&mut pending.dead), pending.over)
-            };
+            let Work { dead, over, .. } = buffer.take_work();
             for (id, slot) in dead {
-                let unfinished = self.lanes.reader.bury(slot);
-                buffer.table().journal.left(slot);
-                report(SharedReport::Buried {
-                    id,
-                    slot,
-                    unfinished,
-                });
+                report(buffer.bury(&mut self.lanes.reader, id, slot));
             }
             self.take(over, Instant::now() >= flush_at, buffer, shared);
             if over {
-                return self.settle_clock(buffer, shared, true);
+                self.settle_clock(buffer, shared, true);
+                return self.summarize(buffer);
             }
             if Instant::now() >= flush_at {
                 self.settle_clock(buffer, shared, false);
@@ -126,7 +129,7 @@ impl Drain {
         }
     }
 
-    pub(super) fn summarize(&mut self, buffer: &Buffer) -> SharedSummary {
+    fn summarize(mut self, buffer: &Buffer) -> SharedSummary {
         let now = clock::now(ring_clock(buffer.clock));
         let (lanes, mut problems) = self.lanes.close(now);
         let mut table = buffer.table();
