@@ -1,14 +1,16 @@
 //! Flight recorders: snapshots of what has just happened.
 
 use laneway_tests::random::{Random, stress_factor};
-use laneway_tests::rows::{Totals, snapshot, stopped};
+use laneway_tests::rows::{Buffers, Totals, snapshot, stopped};
 
 #[test]
 fn a_snapshot_at_full_speed_is_a_valid_trace_of_the_newest_events() {
     let mut random = Random::new(8);
     let mut totals = Totals::default();
-    for _ in 0..2 * stress_factor() {
-        totals.merge(&snapshot::round(&mut random, 5));
+    for _ in 0..stress_factor() {
+        for buffers in [Buffers::PerProcess, Buffers::Shared] {
+            totals.merge(&snapshot::round(&mut random, buffers, 5));
+        }
     }
     totals.tell("snapshots");
 }

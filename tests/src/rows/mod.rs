@@ -67,7 +67,10 @@ pub const KINDS: [(&str, Round); 15] = [
         let mode = *random.choose(&["discard", "block", "overwrite"]);
         stopped::round(random, mode)
     }),
-    ("snapshot", |random| snapshot::round(random, 5)),
+    ("snapshot", |random| {
+        let buffers = *random.choose(&[Buffers::PerProcess, Buffers::Shared]);
+        snapshot::round(random, buffers, 5)
+    }),
     ("takeover", |random| takeover::round(random, 10)),
     ("shared-takeover", |random| {
         takeover::round_in_shared_buffer(random, 5)

@@ -14,7 +14,7 @@ use std::time::Duration;
 use laneway_ringbuf::clock::{self, ClockKind};
 use rustix::process::Signal;
 
-use super::Totals;
+use super::{Buffers, Totals};
 use crate::account::{Account, Found};
 use crate::process::LIMIT;
 use crate::random::Random;
@@ -25,15 +25,16 @@ const THREADS: usize = 4;
 /// Bytes of a sub-buffer.
 const SUB_BUFFER: u64 = 65536;
 
-/// Takes `number` snapshots of an application, and one when it is killed.
+/// Takes `number` snapshots of an application whose events are in such a buffer, and one when it is killed.
 ///
 /// # Panics
 /// One of them is no valid trace, has a gap where there must be none, or not the newest events.
 #[track_caller]
-pub fn round(random: &mut Random, number: u64) -> Totals {
+pub fn round(random: &mut Random, buffers: Buffers, number: u64) -> Totals {
     let place = Place::new();
     let options = [
         "--mode=overwrite",
+        buffers.option(),
         "--sub-buffer-size=64K",
         "--sub-buffers=16",
     ];
@@ -65,12 +66,12 @@ pub fn round(random: &mut Random, number: u64) -> Totals {
     let finished = account.finished(THREADS);
     let by = clock::now(ClockKind::best());
     let (_, summary) = daemon.finish();
-    let process = summary.of(pid);
-    assert_eq!(process.problems, [""; 0]);
-    assert!(
-        process.counts.lost.unfinished <= THREADS as u64,
-        "{process:#?}"
-    );
+    let (problems, lost) = match &summary.shared {
+        Some(shared) => (&shared.problems, shared.counts.lost),
+        None => (&summary.of(pid).problems, summary.of(pid).counts.lost),
+    };
+    assert_eq!(problems, &[""; 0]);
+    assert!(lost.unfinished <= THREADS as u64, "{summary:#?}");
     check(&session.join("end"), pid, (&finished, by), &mut totals);
     totals
 }
