@@ -86,6 +86,9 @@ pub struct Channel {
     pub(crate) rseq: AtomicBool,
     by_cid: AtomicBool,
     overwrite: AtomicBool,
+    /// Whether the memory was found to be not as producers leave it: a thread would look for its
+    /// place there in vain.
+    pub(crate) tampered: AtomicBool,
     clock: AtomicU8,
     /// Nanoseconds to wait for room; 0 to discard.
     block_ns: AtomicU64,
@@ -143,6 +146,7 @@ impl Channel {
             rseq: AtomicBool::new(false),
             by_cid: AtomicBool::new(false),
             overwrite: AtomicBool::new(false),
+            tampered: AtomicBool::new(false),
             clock: AtomicU8::new(0),
             block_ns: AtomicU64::new(0),
             users: CachePadded::new(AtomicU64::new(0)),
@@ -200,6 +204,7 @@ impl Channel {
         self.slot.store(settings.slot, Ordering::Relaxed);
         self.rseq.store(rseq, Ordering::Relaxed);
         self.by_cid.store(by_cid, Ordering::Relaxed);
+        self.tampered.store(false, Ordering::Relaxed);
         self.clock.store(settings.clock as u8, Ordering::Relaxed);
         self.set_when_full(settings.when_full);
         self.describe(&memory);

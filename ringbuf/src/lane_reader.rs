@@ -160,7 +160,7 @@ impl LaneReader {
     /// say so: `bytes` of records at `position`, the last of which had the clock `end`. For a
     /// reader that takes over, before it reads; of the packets on disk, in any order.
     pub fn skip(&mut self, position: u64, bytes: u64, end: u64) {
-        if !lane::is_position(position) {
+        if !lane::is_position(position) || !bytes.is_multiple_of(8) {
             return; // the disk says nonsense
         }
         let lane = self.memory.lane(self.index);
