@@ -1,7 +1,7 @@
 //! Any bytes anywhere in the memory of a ring, at any time: who reads it does a bounded amount of work, and hands out what
 //! lies in the ring; who writes into it does not come to harm.
 //!
-//! The first byte is how it is read; each step after that takes 12 bytes at most.
+//! The first byte is how it is read, and whether it is written by restartable sequences; then come the steps.
 #![no_main]
 
 use std::fs::File;
@@ -31,7 +31,7 @@ struct Ring {
 }
 
 impl Ring {
-    fn new() -> Ring {
+    fn new(rseq: bool) -> Ring {
         let geometry = Geometry::new(1, SUB_BUFFER, SUB_BUFFERS).expect("a small ring");
         let (fd, memory) = SharedMemory::create(geometry).expect("a memory file");
         let file = File::from(fd.try_clone().expect("a descriptor"));
@@ -42,8 +42,7 @@ impl Ring {
             when_full: WhenFull::Discard,
             clock: ClockKind::best(),
             slot: 1,
-            // A sequence is interrupted now and then, and a run should be the same each time.
-            rseq: false,
+            rseq,
             lanes: LaneChoice::Cpu,
         };
         channel.attach(memory, settings).expect("nobody has it");
@@ -68,7 +67,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((&kind, steps)) = input.split_first() else {
         return;
     };
-    let ring = &Ring::new();
+    let ring = &Ring::new(kind & 2 != 0);
     let reading = match kind & 1 {
         0 => Reading::InOrder,
         _ => Reading::Snapshots,
