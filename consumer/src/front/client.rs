@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use laneway_control::{Connection, ToApplication};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::Error;
@@ -18,6 +19,8 @@ pub(crate) struct Client {
     pub(crate) connection: Option<Connection>,
     /// Readable when the process is dead, even if a child of it still holds the socket.
     pub(crate) pidfd: Option<OwnedFd>,
+    /// Whether it was dead already when its connection was accepted.
+    died: bool,
     /// Its process id; 0 where it is in another PID namespace.
     pub(crate) peer: u32,
     pub(crate) since: Instant,
@@ -55,6 +58,7 @@ impl Client {
         Client {
             connection: None,
             pidfd,
+            died: false,
             peer: member.pid,
             since: Instant::now(),
             state: State::Sharing(Sharing {
@@ -79,7 +83,7 @@ impl Client {
 
     pub(crate) fn is_dead(&self) -> bool {
         let Some(pidfd) = &self.pidfd else {
-            return false;
+            return self.died;
         };
         let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
         poll(&mut polled, Some(&Timespec::default())).is_ok() && !polled[0].revents().is_empty()
@@ -102,12 +106,14 @@ pub(crate) fn admit(connection: Connection, summary: &mut Summary) -> Option<Cli
         let _ = connection.send(&ToApplication::Rejected { reason }, &[]);
         return None;
     }
-    // Of a process that is dead, or of another PID namespace, there is none; then the socket alone tells its end.
+    // Of a process of another PID namespace there is none; then the socket alone tells its end.
     let pid = Pid::from_raw(peer.pid.cast_signed());
-    let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let pidfd = pid.map(|pid| pidfd_open(pid, PidfdFlags::empty()));
+    let died = matches!(pidfd, Some(Err(Errno::SRCH)));
     Some(Client {
         connection: Some(connection),
-        pidfd,
+        pidfd: pidfd.and_then(Result::ok),
+        died,
         peer: peer.pid,
         since: Instant::now(),
         state: State::Greeting,
