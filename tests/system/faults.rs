@@ -68,6 +68,23 @@ fn a_disk_too_small_for_anything_does_not_stop_the_program() {
     });
 }
 
+#[test]
+fn a_read_only_disk_is_told_before_the_program_runs() {
+    let dir = scratch();
+    let Some(disk) = SmallDisk::mount(dir.path(), 1 << 20, "a read-only disk") else {
+        return;
+    };
+    disk.make_read_only();
+    let trace = dir.path().join("trace");
+    let mut command = process::command(laneway());
+    command.args(["record", "-o"]).arg(&trace).arg("--");
+    let output = run(command.arg(program("bad_ends")).args(["code", "3"]));
+    assert_eq!(output.code(), Some(125), "{output:#?}");
+    assert_eq!(output.stdout, "");
+    let reason = format!("cannot make {}: Read-only file system", trace.display());
+    assert!(output.stderr.contains(&reason), "{}", output.stderr);
+}
+
 /// Runs a command that may not make files larger than 1 MiB, and is sent SIGXFSZ if it tries.
 fn limited(command: &Command) -> Command {
     let mut shell = process::command("sh");

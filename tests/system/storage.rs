@@ -39,3 +39,9 @@ fn a_disk_that_is_full_now_and_then_leaves_what_it_took_and_the_rest_is_counted(
     let totals = fail("enospc", 20);
     assert!(totals.of("events lost and counted") > 0, "{totals}");
 }
+
+#[test]
+fn a_disk_that_may_not_be_written_any_more_leaves_what_it_took_and_the_rest_is_counted() {
+    let totals = fail("erofs", 3);
+    assert!(totals.of("events lost and counted") > 0, "{totals}");
+}

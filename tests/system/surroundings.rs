@@ -5,9 +5,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use laneway_tests::account::{Account, Found};
-use laneway_tests::privilege::{NOBODY, copy_for_everybody, is_root};
+use laneway_tests::privilege::{CpuLimit, NOBODY, copy_for_everybody, is_root};
 use laneway_tests::summary::Summary;
 use laneway_tests::{Output, Place, Running, lanes, laneway, process, program, run};
 use rustix::process::Signal;
@@ -236,6 +237,11 @@ fn a_program_that_may_start_no_thread_runs_without_an_agent() {
     for output in outputs {
         assert_eq!((output.code(), output.stderr.as_str()), (Some(3), ""));
     }
+    let json = fs::read_to_string(trace.with_extension("json")).expect("a summary");
+    let [refusal] = &Summary::parse(&json).refused[..] else {
+        panic!("not one reason: {json}");
+    };
+    assert!(refusal.reason.contains("no thread"), "{refusal:?}");
     // The other one was traced: what the first one lacked was the thread.
     assert_eq!(laneway_tests::events::events(&trace).len(), 1);
 }
@@ -272,4 +278,73 @@ fn a_program_that_becomes_another_one_leaves_every_event_it_had_finished() {
     assert_eq!(lost.total(), lost.unfinished, "{before:#?}");
     assert!(lost.unfinished <= 1, "{before:#?}");
     assert_eq!(after.counts.lost.total(), 0, "{after:#?}");
+}
+
+#[test]
+fn an_exec_leaves_a_shared_buffer_and_the_next_program_joins_it() {
+    let next = program("accountable");
+    let next = next.to_str().expect("a text");
+    let place = Place::new();
+    let daemon = place.daemon("trace", &[&BLOCK[..], &["--buffers=shared"]].concat());
+    let trace = daemon.trace.clone();
+    let account = Account::create(place.dir(), "account");
+    let _ = run(place
+        .application("surrounded")
+        .arg(account.path())
+        .args(["exec", next]))
+    .succeeded();
+    let began = Instant::now();
+    let (_, summary) = daemon.finish();
+    assert!(
+        began.elapsed() < Duration::from_millis(1900),
+        "it waits for somebody who has left"
+    );
+    let shared = summary.shared.as_ref().expect("a shared buffer");
+    let pids: Vec<u32> = shared.processes.iter().map(|p| p.pid).collect();
+    assert_eq!(pids.len(), 2, "{shared:#?}");
+    assert_eq!(pids[0], pids[1], "the process stays the same");
+    for process in &shared.processes {
+        assert_eq!(process.problems, [""; 0]);
+    }
+    let found = Found::read(&trace);
+    let line = |line| found.line(pids[0], line).events;
+    assert_eq!([line(2), line(3)], [500, 500], "{found:#?}");
+    let lost = shared.counts.lost;
+    assert_eq!(lost.total(), lost.unfinished, "{shared:#?}");
+    assert!(lost.unfinished <= 1, "{shared:#?}");
+}
+
+/// Threads that the scheduler takes the CPU from for most of the time, wherever they are.
+#[test]
+fn a_program_that_gets_a_tenth_of_a_cpu_is_traced_all_the_same() {
+    const THREADS: usize = 4;
+    const EVENTS: u64 = 20_000;
+    let Some(limit) = CpuLimit::make(10, "tenth", "a limit of a control group") else {
+        return;
+    };
+    let place = Place::new();
+    for (options, loses) in [
+        (&BLOCK[..], false),
+        (&["--sub-buffer-size=4K", "--sub-buffers=2"], true),
+    ] {
+        let name = format!("trace-{loses}");
+        let daemon = place.daemon(&name, options);
+        let trace = daemon.trace.clone();
+        let account = Account::create(place.dir(), &format!("account-{loses}"));
+        let mut command = place.application("accountable");
+        command
+            .arg(account.path())
+            .args([THREADS as u64, EVENTS, 0, 30].map(|n| n.to_string()));
+        let _ = run(&mut limit.on(&command)).succeeded();
+        let (_, summary) = daemon.finish();
+        let process = summary.process();
+        let lost = process.counts.lost;
+        assert_eq!(process.counts.emitted, THREADS as u64 * EVENTS);
+        assert_eq!(lost.total(), lost.full, "{process:#?}");
+        assert!(loses || lost.full == 0, "{process:#?}");
+        let _ = lanes::check(&trace);
+        assert_eq!(Found::read(&trace).events, process.counts.recorded);
+    }
+    let throttled = limit.throttled();
+    assert!(throttled > 3, "{throttled} times: it tests nothing");
 }

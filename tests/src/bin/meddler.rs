@@ -1,6 +1,6 @@
 //! Runs a program whose system calls go wrong now and then, though the kernel would do them well.
 //!
-//! Usage: `meddler short|eintr|eio|enospc ONE_IN SEED PROGRAM…`; prints how often it meddled.
+//! Usage: `meddler short|eintr|eio|enospc|erofs ONE_IN SEED PROGRAM…`; prints how often it meddled.
 //!
 //! ```text
 //!   program:  writev(7, [header, records], 2) ──▶ kernel: writev(7, [header, records], 1) = 128     short
@@ -66,13 +66,14 @@ enum Pending {
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let [what, one_in, seed, program @ ..] = &arguments[..] else {
-        panic!("usage: meddler short|eintr|eio|enospc ONE_IN SEED PROGRAM…");
+        panic!("usage: meddler short|eintr|eio|enospc|erofs ONE_IN SEED PROGRAM…");
     };
     let what = match what.as_str() {
         "short" => What::Short,
         "eintr" => What::Fail(libc::EINTR),
         "eio" => What::Fail(libc::EIO),
         "enospc" => What::Fail(libc::ENOSPC),
+        "erofs" => What::Fail(libc::EROFS),
         other => panic!("unknown: {other}"),
     };
     let pid = start(program);

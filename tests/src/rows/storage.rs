@@ -17,7 +17,7 @@ const THREADS: usize = 3;
 const EVENTS: u64 = 20_000;
 
 /// What goes wrong: see `src/bin/meddler.rs`.
-pub const FAILURES: [&str; 4] = ["short", "eintr", "eio", "enospc"];
+pub const FAILURES: [&str; 5] = ["short", "eintr", "eio", "enospc", "erofs"];
 
 /// Records a program while one in `one_in` calls of the consumer fails.
 ///
