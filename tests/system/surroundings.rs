@@ -5,12 +5,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use laneway_tests::account::{Account, Found};
 use laneway_tests::privilege::{CpuLimit, NOBODY, copy_for_everybody, is_root};
+use laneway_tests::process::LIMIT;
 use laneway_tests::summary::Summary;
-use laneway_tests::{Output, Place, Running, lanes, laneway, process, program, run};
+use laneway_tests::{Output, Place, Running, eventually, lanes, laneway, process, program, run};
 use rustix::process::Signal;
 
 const BLOCK: [&str; 2] = ["--mode=block", "--block-timeout=60s"];
@@ -288,17 +288,16 @@ fn an_exec_leaves_a_shared_buffer_and_the_next_program_joins_it() {
     let daemon = place.daemon("trace", &[&BLOCK[..], &["--buffers=shared"]].concat());
     let trace = daemon.trace.clone();
     let account = Account::create(place.dir(), "account");
-    let _ = run(place
-        .application("surrounded")
-        .arg(account.path())
-        .args(["exec", next]))
-    .succeeded();
-    let began = Instant::now();
+    let mut command = place.application("surrounded");
+    // The next one sleeps when it is through.
+    command.arg(account.path()).args(["exec", next, "0", "60"]);
+    let application = Running::start(&mut command);
+    eventually("the next one is through", LIMIT, || {
+        account.finished(4)[2..] == [500, 500]
+    });
     let (_, summary) = daemon.finish();
-    assert!(
-        began.elapsed() < Duration::from_millis(1900),
-        "it waits for somebody who has left"
-    );
+    application.signal(Signal::KILL);
+    let _ = application.wait();
     let shared = summary.shared.as_ref().expect("a shared buffer");
     let pids: Vec<u32> = shared.processes.iter().map(|p| p.pid).collect();
     assert_eq!(pids.len(), 2, "{shared:#?}");

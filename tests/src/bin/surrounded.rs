@@ -55,7 +55,7 @@ fn main() {
             resource.parse().expect("a number"),
             value.parse().expect("a number"),
         ),
-        ["exec", program] => execute(program, file),
+        ["exec", program, ref more @ ..] => execute(program, file, more),
         _ => panic!("unknown: {what:?}"),
     }
     (EVENTS..2 * EVENTS).for_each(|n| line.emit(n));
@@ -166,10 +166,11 @@ fn limit(resource: u32, value: u64) {
 }
 
 /// From a thread that is not the first one, while two others are in the middle of events.
-fn execute(program: &str, file: &str) {
-    let (program, file) = (program.to_owned(), file.to_owned());
+fn execute(program: &str, file: &str, more: &[&str]) {
+    let mut command = Command::new(program);
+    command.args([file, "2", "500", "2"]).args(more);
     let thread = thread::spawn(move || {
-        let error = Command::new(program).args([&file, "2", "500", "2"]).exec();
+        let error = command.exec();
         panic!("{error}");
     });
     let _ = thread.join();
