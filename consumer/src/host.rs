@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use laneway_ctf::model::Uuid;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, major, memfd_create, minor};
@@ -41,22 +41,35 @@ pub(crate) fn start_time(pid: u32) -> Option<u64> {
 }
 
 /// Whether a process has the memory of this descriptor mapped. What cannot be looked at, has.
-pub(crate) fn has_mapped(pid: u32, memory: &OwnedFd) -> bool {
+pub(crate) fn has_mapped(pid: u32, memory: impl AsFd) -> bool {
     if pid == 0 {
         return true; // of another PID namespace
     }
     let Ok(stat) = fstat(memory) else { return true };
     let device = format!("{:02x}:{:02x}", major(stat.st_dev), minor(stat.st_dev));
     let inode = stat.st_ino.to_string();
-    match std::fs::read(format!("/proc/{pid}/maps")) {
-        // FROM-TO PERMISSIONS OFFSET DEVICE INODE PATH, see proc_pid_maps(5).
-        Ok(maps) => maps.split(|&byte| byte == b'\n').any(|line| {
-            let mut columns = line.split(|&byte| byte == b' ');
-            columns.nth(3) == Some(device.as_bytes()) && columns.next() == Some(inode.as_bytes())
-        }),
-        // ESRCH: it ended while we looked.
-        Err(e) => e.kind() != io::ErrorKind::NotFound && e.raw_os_error() != Some(3),
+    // A thread that has ended shows no memory, and the first one may end before the others.
+    let threads = match std::fs::read_dir(format!("/proc/{pid}/task")) {
+        Err(e) => return e.kind() != io::ErrorKind::NotFound,
+        Ok(threads) => threads,
+    };
+    for thread in threads.flatten() {
+        match std::fs::read(thread.path().join("maps")) {
+            Ok(maps) if maps.is_empty() => {}
+            // FROM-TO PERMISSIONS OFFSET DEVICE INODE PATH, see proc_pid_maps(5).
+            Ok(maps) => {
+                return maps.split(|&byte| byte == b'\n').any(|line| {
+                    let mut columns = line.split(|&byte| byte == b' ');
+                    columns.nth(3) == Some(device.as_bytes())
+                        && columns.next() == Some(inode.as_bytes())
+                });
+            }
+            // ESRCH: it ended while we looked.
+            Err(e) if e.kind() == io::ErrorKind::NotFound || e.raw_os_error() == Some(3) => {}
+            Err(_) => return true,
+        }
     }
+    false
 }
 
 /// An identity that nobody else has.

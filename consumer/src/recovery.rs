@@ -7,19 +7,18 @@
 //!
 //! Invariant: the buffer of a process that lives is left alone, and no file is removed before all of it is in the trace.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::ErrorKind;
-use std::path::Path;
+use std::fs::{File, OpenOptions};
 
-use laneway_control::{BufferFile, ChannelConfig, Hello, encode_schemas};
+use laneway_control::{BufferFile, ChannelConfig, encode_schemas};
 
+use crate::Error;
 use crate::consumer::{Options, Shared};
 use crate::drain::shared::living_rings;
 use crate::drain::{self, Application};
+use crate::host::{has_mapped, sealed_file};
 use crate::session::Session;
 use crate::storage::repair;
 use crate::summary::Summary;
-use crate::{Error, host};
 
 /// Recovers buffers into a session.
 #[derive(Debug)]
@@ -53,7 +52,9 @@ impl Recovery {
         let ring = ring.canonicalize().map_err(Error::io("open", ring))?;
         let buffer = BufferFile::of(&ring);
         let (mut hello, events) = buffer.read_about()?;
-        if is_mapped(&hello, &ring) {
+        let file = OpenOptions::new().read(true).write(true).open(&ring);
+        let file: File = file.map_err(Error::io("open", &ring))?;
+        if has_mapped(hello.pid, &file) {
             let (pid, name) = (hello.pid, hello.name);
             return Err(Error::StillAlive {
                 path: ring,
@@ -61,8 +62,6 @@ impl Recovery {
                 name,
             });
         }
-        let file = OpenOptions::new().read(true).write(true).open(&ring);
-        let file: File = file.map_err(Error::io("open", &ring))?;
         hello.resumed = true;
         hello.buffer_file = Some(ring.to_string_lossy().into_owned());
         let directory = ring
@@ -73,7 +72,7 @@ impl Recovery {
         let application = Application {
             hello,
             ring: file.into(),
-            schemas: host::sealed_file(&schemas).map_err(Error::system("make a memory file"))?,
+            schemas: sealed_file(&schemas).map_err(Error::system("make a memory file"))?,
         };
         let process = drain::recover(application, &self.shared)?;
         self.summary.add(process);
@@ -96,17 +95,5 @@ impl Recovery {
         }
         self.summary.duration_s = self.shared.session.began().elapsed().as_secs_f64();
         self.summary
-    }
-}
-
-/// Whether the process that says that it has made a ring has it before it. What cannot be looked at lives.
-fn is_mapped(hello: &Hello, ring: &Path) -> bool {
-    match fs::read(format!("/proc/{}/maps", hello.pid)) {
-        Ok(maps) => {
-            let path = ring.as_os_str().as_encoded_bytes();
-            maps.windows(path.len()).any(|found| found == path)
-        }
-        // ESRCH: it is a zombie.
-        Err(e) => e.kind() != ErrorKind::NotFound && e.raw_os_error() != Some(3),
     }
 }

@@ -23,7 +23,7 @@ use crate::Error;
 use crate::consumer::spawn;
 use crate::drain::shared::{Adopted, Handle, LeftRing, Member, clock_of};
 use crate::drain::{Report, tidy_hello};
-use crate::host::start_time;
+use crate::host::{has_mapped, start_time};
 use crate::summary::SharedProcess;
 
 /// An application that waits to be let in.
@@ -200,13 +200,15 @@ impl Front {
         let pid = client.peer;
         let resumed = old.is_some();
         let (slot, look): (u16, Box<dyn FnOnce() -> _ + Send>) = match old {
-            // It is known to be dead by its slot already.
-            Some(_) if client.is_dead() => {
-                self.remove(id);
-                return Ok(());
-            }
             Some(old) => {
-                if !ring.is_of(&old.ring) || self.absent(pid, old.slot).is_none() {
+                if !ring.is_of(&old.ring) {
+                    return Err(self.other_ring(id));
+                }
+                if has_left(client, &ring) {
+                    self.remove(id);
+                    return Ok(());
+                }
+                if self.absent(pid, old.slot).is_none() {
                     return Err(self.other_ring(id));
                 }
                 let look = move || Ok((ring.readmit(schemas, old.ids)?, None));
@@ -277,12 +279,17 @@ impl Front {
         admitted: Admitted,
     ) -> Result<(), Error> {
         let mut problems = Vec::new();
-        if resumed && self.clients[&id].is_dead() {
-            self.remove(id); // and buried as the one who was absent
-            return Ok(());
-        }
         if resumed {
-            let pid = self.clients[&id].peer;
+            let client = &self.clients[&id];
+            if self
+                .sharing
+                .ring()
+                .is_none_or(|ring| has_left(client, ring))
+            {
+                self.remove(id);
+                return Ok(());
+            }
+            let pid = client.peer;
             let absent = self.absent(pid, slot);
             let absent = absent.and_then(|absent| self.clients.remove(&absent));
             let Some(State::Sharing(before)) = absent.map(|client| client.state) else {
@@ -337,4 +344,9 @@ impl Front {
             _ => Error::NotThatRing,
         }
     }
+}
+
+/// Whether an application that has brought the ring is dead since, or about to be: it is buried as the one who was absent.
+fn has_left(client: &Client, ring: &Handle) -> bool {
+    client.is_dead() || !has_mapped(client.peer, ring.ring())
 }
