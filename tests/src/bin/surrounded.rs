@@ -55,6 +55,7 @@ fn main() {
             resource.parse().expect("a number"),
             value.parse().expect("a number"),
         ),
+        ["end-first-thread"] => end_thread(),
         ["exec", program, ref more @ ..] => execute(program, file, more),
         _ => panic!("unknown: {what:?}"),
     }
@@ -163,6 +164,12 @@ fn limit(resource: u32, value: u64) {
     // SAFETY: the limit lives through the call.
     say("limit", unsafe { libc::setrlimit(resource, &limit) });
     thread::sleep(Duration::from_millis(20));
+}
+
+/// Ends the calling thread and nothing else; by the system call, for pthread_exit(3) would unwind `main`.
+fn end_thread() {
+    // SAFETY: nothing of this thread is needed any more; what it has allocated stays.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
 }
 
 /// From a thread that is not the first one, while two others are in the middle of events.
