@@ -177,13 +177,13 @@ impl Cursor {
         }
         let mut passed = Passed::default();
         match records::look(lane, self.read, &range, self.clock_before(lane)) {
-            Found::Busy { bytes } if all_dead => {
+            Found::Busy { bytes, told } if all_dead => {
                 passed.unfinished = 1;
-                self.read += bytes;
+                self.go_behind(bytes, told);
             }
             Found::Padding { busy } if all_dead || !busy => self.read = range.end,
             Found::Busy { .. } | Found::Padding { .. } => return None,
-            Found::Tombstone { bytes } => self.read += bytes,
+            Found::Tombstone { bytes, told } => self.go_behind(bytes, told),
             Found::Record { bytes, .. } => {
                 if (1..=8).contains(&lane.trailer(self.read + bytes)) {
                     return None; // published just now
@@ -197,6 +197,12 @@ impl Cursor {
             }
         }
         Some(passed)
+    }
+
+    /// Goes on behind a record that is passed over, and may have told its clock.
+    fn go_behind(&mut self, bytes: u64, told: Option<u64>) {
+        self.read += bytes;
+        self.last_end = self.last_end.max(told.unwrap_or(0));
     }
 
     /// Clock of the last record before what is at hand, or of its sub-buffer's begin.
@@ -253,12 +259,133 @@ impl Cursor {
     /// that ended at the clock `end`, if that is known.
     pub(crate) fn skip_to(&mut self, lane: Lane<'_>, position: u64, end: u64) {
         let range = self.read..position.min(self.boundary(lane));
-        if range.is_empty() {
-            return;
+        if !range.is_empty() {
+            let all = records::all(lane, range.clone(), self.clock_before(lane));
+            self.delivered += all.records;
+            self.last_end = self.last_end.max(all.last);
+            self.read = range.end;
         }
-        let (run, _) = records::run(lane, range.clone(), self.clock_before(lane));
-        self.delivered += run.records;
-        self.last_end = self.last_end.max(run.last).max(end);
-        self.read = range.end;
+        self.last_end = self.last_end.max(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::header::{self, Header, TOMBSTONE_ID};
+    use crate::layout::Geometry;
+    use crate::memory::SharedMemory;
+
+    const ERA: u64 = 1 << 32;
+    const BYTES: u64 = 32;
+
+    /// A record as it stands in a lane: its clock, whether it tells the whole of it, and what became of it.
+    struct Written(u64, bool, Fate);
+
+    enum Fate {
+        Published,
+        Buried,
+        Busy,
+    }
+
+    /// The first sub-buffer of a lane, opened at the clock 100, with these records.
+    fn memory(records: &[Written]) -> SharedMemory {
+        let geometry = Geometry::new(1, 4096, 2).unwrap();
+        let (_fd, memory) = SharedMemory::create(geometry).unwrap();
+        let lane = memory.lane(0);
+        let sub_buffer = lane.sub_buffer(0);
+        sub_buffer
+            .local
+            .store(lane.lap(0).fresh(), Ordering::Relaxed);
+        sub_buffer
+            .remote
+            .store(lane.lap(0).fresh(), Ordering::Relaxed);
+        sub_buffer.begin.store(100, Ordering::Relaxed);
+        let mut position = 0;
+        for Written(clock, whole, fate) in records {
+            let busy = Header::busy(BYTES as usize, 1, *whole).at(*clock);
+            lane.header_word(position)
+                .store(busy.bits(), Ordering::Relaxed);
+            let word = if *whole { *clock } else { 0 };
+            lane.header_word(position + 8)
+                .store(word, Ordering::Relaxed);
+            // One byte of padding.
+            let last = lane.header_word(position + 24);
+            last.store(u64::from_ne_bytes([1; 8]), Ordering::Relaxed);
+            let event = match fate {
+                Fate::Published => Some(7),
+                Fate::Buried => Some(TOMBSTONE_ID),
+                Fate::Busy => None,
+            };
+            if let Some(event) = event {
+                header::publish(lane.upper_half(position), BYTES as usize, event, *whole);
+            }
+            position += BYTES;
+        }
+        lane.control().reserved.store(position, Ordering::Relaxed);
+        memory
+    }
+
+    /// The begin and the end of each run of published records from `cursor` on, as a packet has them.
+    fn packets(lane: Lane<'_>, mut cursor: Cursor) -> Vec<(u64, u64)> {
+        let mut packets = Vec::new();
+        loop {
+            if let Some(parts) = cursor.published(lane, Lost::default()) {
+                packets.push((parts.begin, parts.end));
+                cursor.follow(&parts);
+            } else if cursor.pass_over(lane, true).is_none() {
+                return packets;
+            }
+        }
+    }
+
+    #[test]
+    fn what_follows_a_record_that_was_passed_over_knows_the_clock_it_told() {
+        use Fate::{Buried, Busy, Published};
+        for lost in [Buried, Busy] {
+            let memory = memory(&[
+                Written(200, false, Published),
+                // A long silence: who comes next tells the whole clock, and dies.
+                Written(7 * ERA + 50, true, lost),
+                Written(7 * ERA + 60, false, Published),
+                Written(8 * ERA + 10, true, Published),
+            ]);
+            let expected = [(100, 200), (7 * ERA + 50, 8 * ERA + 10)];
+            assert_eq!(packets(memory.lane(0), Cursor::default()), expected);
+        }
+    }
+
+    #[test]
+    fn what_a_dead_writer_has_not_told_is_not_believed() {
+        let memory = memory(&[
+            Written(200, false, Fate::Published),
+            Written(7 * ERA + 50, true, Fate::Buried),
+            Written(7 * ERA + 60, true, Fate::Published),
+        ]);
+        let lane = memory.lane(0);
+        // He did not get so far.
+        lane.header_word(BYTES + 8)
+            .store(u64::MAX, Ordering::Relaxed);
+        let expected = [(100, 200), (200, 7 * ERA + 60)];
+        assert_eq!(packets(lane, Cursor::default()), expected);
+    }
+
+    #[test]
+    fn who_takes_over_behind_a_tombstone_knows_what_was_read_and_when() {
+        let memory = memory(&[
+            Written(200, false, Fate::Published),
+            Written(210, false, Fate::Buried),
+            Written(5 * ERA + 1, true, Fate::Published),
+            Written(5 * ERA + 9, false, Fate::Published),
+            Written(5 * ERA + 20, false, Fate::Published),
+        ]);
+        let lane = memory.lane(0);
+        let cursor = Cursor::taken_over(lane, 0, 4 * BYTES);
+        assert_eq!((cursor.delivered, cursor.last_end), (3, 5 * ERA + 9));
+        assert_eq!(packets(lane, cursor.clone()), [(5 * ERA + 9, 5 * ERA + 20)]);
+        // The disk may know of a later one, in front of what the ring says was read.
+        let mut told = cursor;
+        told.skip_to(lane, 2 * BYTES, 5 * ERA + 15);
+        assert_eq!(packets(lane, told), [(5 * ERA + 15, 5 * ERA + 20)]);
     }
 }
