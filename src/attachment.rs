@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   per process   make the ring ─▶ hello [ring, schemas] ─▶ enable
-//!   shared        hello [schemas] ─▶ … ring and ids arrive: join ─▶ enable
+//!   shared        hello [schemas] ─▶ enable: events are counted ─▶ ring and ids arrive: join
 //!
 //!   consumer dies ─▶ unattended: events go on, nobody waits ─▶ the next one: hello again, the same ring
 //!   in the end    ─▶ leave: disable, wait until no thread is in the ring, unmap it
@@ -10,7 +10,8 @@
 //! It outlives the connection over which it came about: the descriptors of its memory stay here, so that whoever comes
 //! after a dead consumer finds every event that is still in it.
 //!
-//! Invariant: while callsites are enabled for a channel, it has memory; and memory is given up only by `leave`.
+//! Invariant: while callsites are enabled for a channel, it has memory, or waits for it; and memory is given up only by
+//! `leave`.
 
 use std::fmt::{self, Display};
 use std::io;
@@ -27,7 +28,7 @@ use laneway_ringbuf::{Channel, ChannelSettings, Geometry, LaneChoice, SharedMemo
 use laneway_rseq::Rseq;
 
 use crate::emit::{self, CHANNELS};
-use crate::{attach, hello, identity, memory_file, registry};
+use crate::{attach, hello, identity, memory_file, registry, waiting};
 
 /// The producer slot of a process that has its buffer to itself.
 const ONLY_SLOT: u16 = 1;
@@ -171,7 +172,7 @@ impl Attachment {
             memory: memory_fd,
             ids: Some(ids_fd),
         });
-        self.enable();
+        self.channel().count_waited(waiting::end());
         Ok(())
     }
 
@@ -203,11 +204,12 @@ impl Attachment {
         self.ring.is_some()
     }
 
-    /// Lets callsites write to the ring, if it is there.
+    /// Lets callsites write to the ring; as long as it is not there, they are counted.
     pub(crate) fn enable(&self) {
-        if self.has_ring() {
-            registry::set_enabled(1 << self.index, true);
+        if !self.has_ring() {
+            waiting::begin();
         }
+        registry::set_enabled(1 << self.index, true);
     }
 
     /// The consumer is gone without a word: nobody waits for room any more, and all else goes on.
@@ -242,6 +244,7 @@ impl Attachment {
     /// Makes all threads leave the ring, and unmaps it.
     pub(crate) fn leave(self) {
         registry::set_enabled(1 << self.index, false);
+        waiting::end();
         self.channel().stop_blocking();
         // A thread that is stopped in the middle of an event keeps the ring, and us.
         while !self.channel().detach(LEAVE) {}

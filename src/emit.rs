@@ -18,8 +18,8 @@ use std::ptr::NonNull;
 use laneway_control::ContextFields;
 use laneway_ringbuf::Channel;
 
-use crate::identity;
 use crate::writer::Writer;
+use crate::{identity, waiting};
 
 /// The channels of this process, one for each context; a channel's index is its bit in the callsites.
 pub(crate) static CHANNELS: [Channel; 6] = [const { Channel::new() }; 6];
@@ -136,7 +136,7 @@ fn put_context(writer: &mut Writer<'_>, context: ContextFields) {
 #[cold]
 #[inline(never)]
 fn retry_slow(event: u16, payload_bytes: usize, write: &dyn Fn(&mut Writer<'_>)) {
-    if !crate::family::resume() {
+    if waiting::count() || !crate::family::resume() {
         return;
     }
     // The child may have found another consumer than its parent had, so any channel may be the one.

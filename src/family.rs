@@ -18,7 +18,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::emit::{CHANNELS, FORKED};
-use crate::{attach, entry, identity};
+use crate::{attach, entry, identity, waiting};
 
 /// Whether this process is a child that has no agent yet.
 static ORPHANED: AtomicBool = AtomicBool::new(false);
@@ -71,6 +71,7 @@ pub(crate) fn resume() -> bool {
 extern "C" fn forked() {
     MARK.0.store(1, Ordering::Relaxed);
     identity::forget_thread();
+    waiting::end();
     CHANNELS
         .iter()
         .for_each(|channel| channel.forget_in_child());

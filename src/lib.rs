@@ -117,6 +117,7 @@ mod startup;
 mod text;
 mod types;
 mod value;
+mod waiting;
 mod writer;
 
 #[cfg(test)]

@@ -189,7 +189,10 @@ impl Session {
                 attachment.unattended();
                 Ended::Alone(attachment)
             }
-            false => Ended::Rejected,
+            false => {
+                attachment.leave();
+                Ended::Rejected
+            }
         }
     }
 }

@@ -188,6 +188,15 @@ impl Channel {
         self.attach_to(memory, Some(ids), settings)
     }
 
+    /// Says in the buffer that so many events were lost because this process did not have it yet.
+    /// Nothing is said without memory.
+    pub fn count_waited(&self, events: u64) {
+        if let Some(user) = self.enter() {
+            let waited = &user.memory.header().waited;
+            waited.fetch_add(events, Ordering::Relaxed);
+        }
+    }
+
     fn attach_to(
         &self,
         memory: SharedMemory,

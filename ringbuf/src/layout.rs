@@ -129,7 +129,8 @@ pub(crate) struct BufferHeader {
     pub(crate) key: AtomicU64,
     /// Processes whose records the consumer has buried.
     pub(crate) burials: AtomicU64,
-    _line: u64,
+    /// Events of processes that waited for the buffer, hit before they had it.
+    pub(crate) waited: AtomicU64,
     pub(crate) doorbell: Doorbell,
     pub(crate) active: [AtomicU64; ACTIVE_WORDS],
 }

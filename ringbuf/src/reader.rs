@@ -78,6 +78,12 @@ impl BufferReader {
         self.memory.id()
     }
 
+    /// Events that processes say they could not record because they did not have the buffer yet
+    /// ([`Channel::count_waited`](crate::Channel::count_waited)).
+    pub fn waited(&self) -> u64 {
+        self.memory.header().waited.load(Ordering::Relaxed)
+    }
+
     /// A handle that wakes this reader.
     pub fn waker(&self) -> Waker {
         Waker(Arc::clone(&self.memory))

@@ -145,7 +145,11 @@ pub fn kill(random: &mut Random, kills: u64) -> Totals {
         }
     }
     let lost = summary.total.lost;
-    assert_eq!(lost.total(), lost.unfinished, "{summary:#?}");
+    assert_eq!(
+        lost.total(),
+        lost.unfinished + lost.before_attach,
+        "{summary:#?}"
+    );
     assert_eq!(
         lost.unfinished, unfinished,
         "not of any process: {summary:#?}"

@@ -191,7 +191,11 @@ pub fn round_in_shared_buffer(random: &mut Random, kills: u64) -> Totals {
     );
     let in_the_middle: u64 = dead.iter().map(|dead| dead.check(&found)).sum();
     let lost = summary.total.lost;
-    assert_eq!(lost.total(), lost.unfinished, "{summary:#?}");
+    assert_eq!(
+        lost.total(),
+        lost.unfinished + lost.before_attach,
+        "{summary:#?}"
+    );
     assert!(lost.unfinished <= in_the_middle, "{summary:#?}");
     let records: u64 = streams.iter().map(|stream| stream.records).sum();
     assert_eq!(

@@ -136,6 +136,8 @@ impl Disk {
         problems.extend(table.journal.problem().map(str::to_owned));
         table.journal.remove();
         let mut counts = Counts::default();
+        counts.lost.before_attach = self.lanes.reader.waited();
+        counts.settle();
         lanes.iter().for_each(|lane| counts += lane.counts);
         SharedSummary {
             trace: self.lanes.trace.directory().to_owned(),

@@ -70,7 +70,9 @@ impl Flight {
     fn end(mut self, buffer: &Buffer, shared: &Shared) -> SharedSummary {
         let directory = shared.session.directory().join(END);
         let written = self.write(&directory, buffer, shared, true);
-        let counts = written.counts();
+        let mut counts = written.counts();
+        counts.lost.before_attach = self.reader.waited();
+        counts.settle();
         let lost = counts.lost.total();
         shared.progress.lost.fetch_add(lost, Ordering::Relaxed);
         let mut problems = written.problems;
