@@ -1,7 +1,7 @@
 //! One application, as the front sees it.
 
 use std::os::fd::OwnedFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use laneway_control::{Connection, ToApplication};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -24,6 +24,9 @@ pub(crate) struct Client {
     /// Its process id; 0 where it is in another PID namespace.
     pub(crate) peer: u32,
     pub(crate) since: Instant,
+    /// When one that has hung up and shares the ring is looked at again, and how long after that.
+    pub(crate) look_at: Instant,
+    pub(crate) pause: Duration,
     pub(crate) state: State,
     /// Whether its events stay in memory until they are asked for.
     pub(crate) in_flight: bool,
@@ -52,7 +55,22 @@ pub(crate) struct Sharing {
     pub(crate) process: Box<SharedProcess>,
 }
 
+/// How often it is looked whether one that has hung up still has the ring: at first, and in the end.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 impl Client {
+    /// Whether it shares the ring, lives, and nothing is heard of it.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(self.state, State::Sharing(_)) && self.connection.is_none()
+    }
+
+    /// It was looked at; the next time is later.
+    pub(crate) fn put_off(&mut self) {
+        self.look_at = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+
     /// A process that an earlier consumer let into the shared ring, and of which nothing has been heard yet.
     pub(crate) fn absent(member: Member, pidfd: Option<OwnedFd>) -> Client {
         Client {
@@ -61,6 +79,8 @@ impl Client {
             died: false,
             peer: member.pid,
             since: Instant::now(),
+            look_at: Instant::now(),
+            pause: SHORTEST_PAUSE,
             state: State::Sharing(Sharing {
                 slot: member.slot,
                 process: Box::new(member.process),
@@ -116,6 +136,8 @@ pub(crate) fn admit(connection: Connection, summary: &mut Summary) -> Option<Cli
         died,
         peer: peer.pid,
         since: Instant::now(),
+        look_at: Instant::now(),
+        pause: SHORTEST_PAUSE,
         state: State::Greeting,
         in_flight: false,
     })

@@ -147,6 +147,7 @@ impl Front {
         let mut until = now + Duration::from_secs(5);
         for client in self.clients.values() {
             until = until.min(match &client.state {
+                State::Sharing(_) if client.is_silent() => client.look_at,
                 State::Greeting => client.since + self.shared.options.hello_timeout,
                 State::Recording(_) | State::Admitting(_) | State::Sharing(_) => continue,
                 State::Ending(_) | State::Burying(_) => now + NUDGE,
@@ -406,6 +407,7 @@ impl Front {
                 _ => {}
             }
         }
+        self.look_after_the_silent();
         if self.sharing.awaited.is_some_and(|until| now >= until) {
             self.sharing.awaited = None;
             self.admit_applicants();

@@ -140,13 +140,10 @@ impl Front {
         }
     }
 
-    /// A process that shares the ring has nothing more to say. What it has begun is left until it is dead.
+    /// A process that shares the ring has nothing more to say. What it has begun is left until it is dead, or another program.
     pub(super) fn silent(&mut self, id: u64, fault: Option<String>) {
         let client = self.clients.get_mut(&id).expect("it was there");
-        let ring = self.sharing.ring();
-        // One that is another program since (execve(2)) lives, but not in the ring.
-        let has_ring = ring.is_none_or(|ring| has_mapped(client.peer, ring.ring()));
-        let dead = client.is_dead() || client.pidfd.is_none() || !has_ring;
+        let dead = client.is_dead() || client.pidfd.is_none();
         let State::Sharing(sharing) = &mut client.state else {
             return;
         };
@@ -154,6 +151,24 @@ impl Front {
         client.connection = None;
         if dead {
             self.bury(id);
+        }
+    }
+
+    /// Looks after those of whom nothing is heard. One that is another program since (execve(2)) lives, but not in the ring.
+    pub(super) fn look_after_the_silent(&mut self) {
+        let Some(ring) = self.sharing.ring().cloned() else {
+            return;
+        };
+        let now = Instant::now();
+        let clients = self.clients.iter();
+        let due = clients.filter(|(_, client)| client.is_silent() && now >= client.look_at);
+        let due: Vec<u64> = due.map(|(id, _)| *id).collect();
+        for id in due {
+            let client = self.clients.get_mut(&id).expect("it was there");
+            match has_mapped(client.peer, ring.ring()) {
+                true => client.put_off(),
+                false => self.bury(id),
+            }
         }
     }
 
