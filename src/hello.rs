@@ -26,7 +26,6 @@ pub(crate) fn new(channel: ChannelConfig, clock: fn(ClockChoice) -> clock::Clock
             clock::ClockKind::Monotonic => ClockKind::Monotonic,
         },
         allow_block: !blocking::limit().is_zero(),
-        lost_before_attach: 0,
         channel,
         ring: [0; 16],
         slot: 0,

@@ -6,7 +6,7 @@
 //!                     ├─ too_large           larger than a record can be
 //!                     ├─ unfinished          its thread died in the middle of it
 //!                     ├─ storage             in the lane, but the disk did not take it
-//!                     ├─ before_attach       hit before there was a lane
+//!                     ├─ before_attach       hit while its process waited for the shared ring
 //!                     └─ overwritten         made room for newer ones, in a flight recorder
 //! ```
 //!
@@ -255,7 +255,7 @@ pub struct Lost {
     pub unfinished: u64,
     /// The disk did not take the packet it was in.
     pub storage: u64,
-    /// Hit before the application had a lane.
+    /// Hit while the application waited for the shared ring.
     pub before_attach: u64,
     /// Recorded in memory, and made room for newer ones before they were asked for.
     pub overwritten: u64,

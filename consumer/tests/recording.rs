@@ -254,7 +254,7 @@ fn rubbish_half_and_oversized_messages_are_refused_by_name() {
     assert!(reason.contains("in the middle of a message"), "{reason}");
     let reason = refusal(send_bytes(b"\x10\0\0\0laneway\0\x63\0\0\0\0\0\0\0"));
     assert!(reason.contains("speaks version 99"), "{reason}");
-    let reason = refusal(send_bytes(b"\x10\0\0\0laneway\0\x02\0\0\0\xff\xff\xff\xff"));
+    let reason = refusal(send_bytes(b"\x10\0\0\0laneway\0\x03\0\0\0\xff\xff\xff\xff"));
     assert!(reason.contains("cannot decode"), "{reason}");
     let reason = refusal(send_bytes(b""));
     assert_eq!(reason, "", "a peer that only looks in is no fault");

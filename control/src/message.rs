@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Buffers, ChannelConfig, Error, codec};
 
 /// The version of everything in this crate that crosses a process boundary.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The largest frame, less its length.
 pub const MAX_FRAME_BYTES: usize = 64 * 1024;
@@ -101,8 +101,6 @@ pub struct Hello {
     pub clock: ClockKind,
     /// Whether it lets itself be blocked.
     pub allow_block: bool,
-    /// Events hit before there was a ring.
-    pub lost_before_attach: u64,
     /// The set-up it found and made its ring by.
     pub channel: ChannelConfig,
     /// The id in the ring's header, by which a new consumer knows what an earlier one recorded; zeroes while there is none.
@@ -292,7 +290,6 @@ pub(crate) mod tests {
             rseq: Rseq::Off("no".into()),
             clock: ClockKind::Tsc,
             allow_block: true,
-            lost_before_attach: 0,
             channel: ChannelConfig::default(),
             ring: *b"0123456789abcdef",
             slot: 1,
@@ -324,8 +321,8 @@ pub(crate) mod tests {
         let hello = encode_frame(&ToConsumer::Hello(hello())).unwrap();
         #[rustfmt::skip]
         let expected: &[u8] = &[
-            89, 0, 0, 0,
-            b'l', b'a', b'n', b'e', b'w', b'a', b'y', 0, 2, 0, 0, 0,
+            88, 0, 0, 0,
+            b'l', b'a', b'n', b'e', b'w', b'a', b'y', 0, 3, 0, 0, 0,
             0, // Hello
             251, 0x67, 0x12, // pid
             13, b'/', b'u', b's', b'r', b'/', b'b', b'i', b'n', b'/', b's', b'h', b'o', b'p',
@@ -334,7 +331,6 @@ pub(crate) mod tests {
             1, 2, b'n', b'o', // Rseq::Off
             0, // Tsc
             1, // allow_block
-            0, // lost_before_attach
             8, b'c', b'h', b'a', b'n', b'n', b'e', b'l', b'0',
             0, // Discard
             252, 0, 0, 4, 0, // sub_buffer_bytes
@@ -360,7 +356,7 @@ pub(crate) mod tests {
             reason: "no room".into(),
         };
         let unable = encode_frame(&unable).unwrap();
-        let expected = b"\x19\0\0\0laneway\0\x02\0\0\0\x02\x07\x02ls\x07no room";
+        let expected = b"\x19\0\0\0laneway\0\x03\0\0\0\x02\x07\x02ls\x07no room";
         assert_eq!(unable, *expected);
         let accepted = encode_frame(&ToApplication::Accepted).unwrap();
         assert_eq!(accepted, [1, 0, 0, 0, 0]);

@@ -20,7 +20,6 @@ fn hello() -> ToConsumer {
         rseq: Rseq::Active,
         clock: ClockKind::Tsc,
         allow_block: false,
-        lost_before_attach: 0,
         channel: ChannelConfig::default(),
         ring: [7; 16],
         slot: 1,

@@ -24,12 +24,12 @@ fn other_version() -> Vec<u8> {
 /// A hello as it should be, but for the two descriptors that belong to it.
 #[rustfmt::skip]
 const HELLO: &[u8] = &[
-    89, 0, 0, 0, b'l', b'a', b'n', b'e', b'w', b'a', b'y', 0, 2, 0, 0, 0,
+    88, 0, 0, 0, b'l', b'a', b'n', b'e', b'w', b'a', b'y', 0, 3, 0, 0, 0,
     0, 251, 0x67, 0x12, // Hello, pid
     13, b'/', b'u', b's', b'r', b'/', b'b', b'i', b'n', b'/', b's', b'h', b'o', b'p',
     4, b's', b'h', b'o', b'p',
     5, b'0', b'.', b'1', b'.', b'0',
-    1, 2, b'n', b'o', 0, 1, 0, // rseq, clock, allow_block, lost_before_attach
+    1, 2, b'n', b'o', 0, 1, // rseq, clock, allow_block
     8, b'c', b'h', b'a', b'n', b'n', b'e', b'l', b'0', 0, 252, 0, 0, 4, 0, 8, 1, 0, 0, 0, 0, 0, // the channel
     b'0', b'1', b'2', b'3', b'4', b'5', b'6', b'7', b'8', b'9', b'a', b'b', b'c', b'd', b'e', b'f', // the ring
     1, 0, 0, // slot, resumed, buffer_file

@@ -21,7 +21,7 @@ use crate::Error;
 use crate::consumer::Shared;
 use crate::session::{END, trace_name};
 use crate::storage::Origin;
-use crate::summary::{Counts, ProcessSummary, memory_bytes};
+use crate::summary::{ProcessSummary, memory_bytes};
 
 /// Records a process from its hello to its end.
 pub(super) fn record(
@@ -84,10 +84,7 @@ impl Flight {
     fn end(mut self, shared: &Shared, orders: &Orders) -> ProcessSummary {
         let directory = shared.session.directory().join(END);
         let written = self.write(&directory, shared, true);
-        let mut counts = Counts::default();
-        counts.lost.before_attach = self.hello.lost_before_attach;
-        counts.settle();
-        counts += written.counts();
+        let counts = written.counts();
         let lost = counts.lost.total();
         shared.progress.lost.fetch_add(lost, Ordering::Relaxed);
         let mut problems = written.problems;

@@ -147,8 +147,6 @@ impl Drain {
     fn summarize(mut self, shared: &Shared, orders: &Orders) -> ProcessSummary {
         let now = clock::now(ring_clock(self.hello.clock));
         let mut counts = Counts::default();
-        counts.lost.before_attach = self.hello.lost_before_attach;
-        counts.settle();
         let (lanes, mut problems) = self.lanes.close(now);
         lanes.iter().for_each(|lane| counts += lane.counts);
         problems.extend(orders.take_fault());

@@ -162,7 +162,6 @@ pub(crate) fn greeting(name: &str, channel: ChannelConfig) -> Hello {
             clock::ClockKind::Monotonic => ClockKind::Monotonic,
         },
         allow_block: false,
-        lost_before_attach: 0,
         channel,
         ring: [0; 16],
         slot: 1,
