@@ -130,9 +130,12 @@ fn describe(text: &mut String, paint: Paint, process: &ProcessSummary, only: boo
 
 /// The ring that all processes wrote into, and what there is to say of each of them.
 fn describe_shared(text: &mut String, paint: Paint, ring: &SharedSummary) {
+    let kinds = match ring.event_kinds {
+        1 => "1 kind".to_owned(),
+        more => format!("{} kinds", count(more as u64)),
+    };
     let what = format!(
-        "{} kinds of event, clock {}, {} of memory",
-        count(ring.event_kinds as u64),
+        "{kinds} of event, clock {}, {} of memory",
         ring.clock,
         bytes(ring.memory_bytes)
     );
