@@ -108,15 +108,8 @@ impl CpuLimit {
         let mut shell = process::command("sh");
         shell
             .args(["-c", "echo $$ >\"$0\" && exec \"$@\""])
-            .arg(self.0.join("cgroup.procs"))
-            .arg(command.get_program())
-            .args(command.get_args());
-        for (name, value) in command.get_envs() {
-            if let Some(value) = value {
-                shell.env(name, value);
-            }
-        }
-        shell
+            .arg(self.0.join("cgroup.procs"));
+        process::becoming(shell, command)
     }
 
     /// How often its processes had to stand still.

@@ -248,3 +248,15 @@ impl Gatherer {
         self.text()
     }
 }
+
+/// The command `outer`, which becomes `inner` when it has done what it is for: with that one's environment.
+#[must_use]
+pub fn becoming(mut outer: Command, inner: &Command) -> Command {
+    outer.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        if let Some(value) = value {
+            outer.env(name, value);
+        }
+    }
+    outer
+}

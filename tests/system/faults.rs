@@ -88,20 +88,12 @@ fn a_read_only_disk_is_told_before_the_program_runs() {
 /// Runs a command that may not make files larger than 1 MiB, and is sent SIGXFSZ if it tries.
 fn limited(command: &Command) -> Command {
     let mut shell = process::command("sh");
-    shell
-        .args([
-            "-c",
-            "ulimit -f 2048; exec env --default-signal=XFSZ \"$@\"",
-            "sh",
-        ])
-        .arg(command.get_program())
-        .args(command.get_args());
-    for (name, value) in command.get_envs() {
-        if let Some(value) = value {
-            shell.env(name, value);
-        }
-    }
-    shell
+    shell.args([
+        "-c",
+        "ulimit -f 2048; exec env --default-signal=XFSZ \"$@\"",
+        "sh",
+    ]);
+    process::becoming(shell, command)
 }
 
 #[test]

@@ -109,16 +109,8 @@ impl Twice {
 fn limited(limit: &str) -> impl Fn(Command) -> Command {
     move |command| {
         let mut limited = process::command("prlimit");
-        limited
-            .arg(limit)
-            .arg(command.get_program())
-            .args(command.get_args());
-        for (name, value) in command.get_envs() {
-            if let Some(value) = value {
-                limited.env(name, value);
-            }
-        }
-        limited
+        limited.arg(limit);
+        process::becoming(limited, &command)
     }
 }
 

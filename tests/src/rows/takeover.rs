@@ -85,10 +85,7 @@ pub fn round(random: &mut Random, kills: u64) -> Totals {
         let _ = application.wait();
         (pid, account)
     });
-    daemon.signal(Signal::TERM);
-    let _ = daemon.wait().succeeded();
-    let json = fs::read_to_string(trace.with_extension("json")).expect("a summary");
-    let summary = Summary::parse(&json);
+    let summary = finish(daemon, &trace);
     let streams = lanes::check(&trace);
     let found = Found::read(&trace);
     let mut totals = Totals::default();
@@ -172,10 +169,7 @@ pub fn round_in_shared_buffer(random: &mut Random, kills: u64) -> Totals {
     }
     std::thread::sleep(REIGN);
     dead.extend(survivors.map(Emitter::kill));
-    daemon.signal(Signal::TERM);
-    let _ = daemon.wait().succeeded();
-    let json = fs::read_to_string(trace.with_extension("json")).expect("a summary");
-    let summary = Summary::parse(&json);
+    let summary = finish(daemon, &trace);
     let streams = lanes::check(&trace);
     let found = Found::read(&trace);
     let shared = summary.shared.as_ref().expect("a shared buffer");
@@ -232,10 +226,7 @@ pub fn burial(random: &mut Random) -> Totals {
     let daemon = start(&place, &trace, &options, true);
     std::thread::sleep(REIGN);
     let other = other.kill();
-    daemon.signal(Signal::TERM);
-    let _ = daemon.wait().succeeded();
-    let json = fs::read_to_string(trace.with_extension("json")).expect("a summary");
-    let summary = Summary::parse(&json);
+    let summary = finish(daemon, &trace);
     let _ = lanes::check(&trace);
     let found = Found::read(&trace);
     let pid = u32::try_from(pid).expect("a process id");
@@ -276,4 +267,13 @@ fn start(place: &Place, trace: &Path, options: &[&str], resume: bool) -> Running
     let mut daemon = Running::start(&mut command);
     daemon.await_text("listening on");
     daemon
+}
+
+/// Ends a consumer; says what it has to say.
+#[track_caller]
+fn finish(daemon: Running, trace: &Path) -> Summary {
+    daemon.signal(Signal::TERM);
+    let _ = daemon.wait().succeeded();
+    let json = fs::read_to_string(trace.with_extension("json")).expect("a summary");
+    Summary::parse(&json)
 }

@@ -20,7 +20,7 @@ use crate::consumer::Shared;
 use crate::drain::lanes::Lanes;
 use crate::session::Place;
 use crate::storage::{Origin, Trace, TraceWriter};
-use crate::summary::{Counts, SharedSummary, memory_bytes};
+use crate::summary::{SharedSummary, memory_bytes};
 
 pub(super) struct Disk {
     lanes: Lanes,
@@ -131,24 +131,13 @@ impl Disk {
 
     fn summarize(mut self, buffer: &Buffer) -> SharedSummary {
         let now = clock::now(ring_clock(buffer.clock));
-        let (lanes, mut problems) = self.lanes.close(now);
-        let mut table = buffer.table();
-        problems.extend(table.journal.problem().map(str::to_owned));
-        table.journal.remove();
-        let mut counts = Counts::default();
-        counts.lost.before_attach = self.lanes.reader.waited();
-        counts.settle();
-        lanes.iter().for_each(|lane| counts += lane.counts);
+        let (lanes, problems) = self.lanes.close(now);
+        let end = buffer.summarize(&self.lanes.reader, lanes, problems);
         SharedSummary {
             trace: self.lanes.trace.directory().to_owned(),
-            clock: ring_clock(buffer.clock).name(),
-            event_kinds: table.events.events().len(),
             resumed: self.resumed,
-            memory_bytes: self.memory_bytes.max(memory_bytes(&buffer.ring)),
-            counts,
-            lanes,
-            problems,
-            ..SharedSummary::default()
+            memory_bytes: self.memory_bytes.max(end.memory_bytes),
+            ..end
         }
     }
 }

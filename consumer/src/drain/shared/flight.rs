@@ -14,7 +14,6 @@ use laneway_ringbuf::{BufferReader, Reading, SharedMemory};
 
 use super::{Buffer, SharedReport, Work};
 use crate::Error;
-use crate::clocks::ring_clock;
 use crate::consumer::Shared;
 use crate::drain::copies::{About, Copies, Written};
 use crate::session::{END, SHARED};
@@ -70,24 +69,13 @@ impl Flight {
     fn end(mut self, buffer: &Buffer, shared: &Shared) -> SharedSummary {
         let directory = shared.session.directory().join(END);
         let written = self.write(&directory, buffer, shared, true);
-        let mut counts = written.counts();
-        counts.lost.before_attach = self.reader.waited();
-        counts.settle();
-        let lost = counts.lost.total();
+        let end = buffer.summarize(&self.reader, written.lanes, written.problems);
+        let lost = end.counts.lost.total();
         shared.progress.lost.fetch_add(lost, Ordering::Relaxed);
-        let mut problems = written.problems;
-        let mut table = buffer.table();
-        problems.extend(table.journal.problem().map(str::to_owned));
-        table.journal.remove();
         SharedSummary {
             trace: written.trace,
-            clock: ring_clock(buffer.clock).name(),
-            event_kinds: table.events.events().len(),
-            memory_bytes: self.memory_bytes.max(memory_bytes(&buffer.ring)),
-            counts,
-            lanes: written.lanes,
-            problems,
-            ..SharedSummary::default()
+            memory_bytes: self.memory_bytes.max(end.memory_bytes),
+            ..end
         }
     }
 

@@ -28,11 +28,11 @@ pub(crate) use journal::{Life, Member, Past, living_rings};
 use super::application::read_schemas;
 use super::{SnapshotOrder, SnapshotPart};
 use crate::Error;
-use crate::clocks::best_clock;
+use crate::clocks::{best_clock, ring_clock};
 use crate::consumer::{Shared, spawn};
 use crate::events::EventTable;
 use crate::host::sealed_file;
-use crate::summary::SharedSummary;
+use crate::summary::{Counts, LaneSummary, SharedSummary, memory_bytes};
 use disk::Disk;
 use flight::Flight;
 use journal::{Journal, path_of};
@@ -239,6 +239,31 @@ impl Buffer {
         let work = std::mem::take(&mut *pending);
         pending.over = over;
         work
+    }
+
+    /// All is written: what came of it, but for where it is. Nobody will need the journal.
+    fn summarize(
+        &self,
+        reader: &BufferReader,
+        lanes: Vec<LaneSummary>,
+        mut problems: Vec<String>,
+    ) -> SharedSummary {
+        let mut table = self.table();
+        problems.extend(table.journal.problem().map(str::to_owned));
+        table.journal.remove();
+        let mut counts = Counts::default();
+        counts.lost.before_attach = reader.waited();
+        counts.settle();
+        lanes.iter().for_each(|lane| counts += lane.counts);
+        SharedSummary {
+            clock: ring_clock(self.clock).name(),
+            event_kinds: table.events.events().len(),
+            memory_bytes: memory_bytes(&self.ring),
+            counts,
+            lanes,
+            problems,
+            ..SharedSummary::default()
+        }
     }
 
     /// Buries an application.
