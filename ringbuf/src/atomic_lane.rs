@@ -107,15 +107,8 @@ impl Channel {
     /// Moves the lane's position from one boundary to the next whose place can be used.
     fn pass_over(&self, lane: Lane<'_>, position: u64) -> Step {
         let size = lane.geometry().sub_buffer_bytes();
-        let later = (1..lane.geometry().sub_buffers()).map(|ahead| position + ahead * size);
-        let usable = |&at: &u64| {
-            let idle = !matches!(
-                lane.sub_buffer(at).state(),
-                State::Filling { .. } | State::Passed { .. }
-            );
-            idle && room::is_free(lane, at, self.overwrites())
-        };
-        let Some(next) = later.clone().find(usable) else {
+        let mut later = (1..lane.geometry().sub_buffers()).map(|ahead| position + ahead * size);
+        let Some(next) = later.find(|&at| is_usable(lane, at, self.overwrites())) else {
             return Step::Full;
         };
         for passed in (position..next).step_by(size as usize) {
@@ -142,6 +135,22 @@ impl Channel {
             count.fetch_add(overwritten, Ordering::Relaxed);
         }
     }
+}
+
+/// Whether the place of the boundary `at` can be filled: it is free, and nobody is at it.
+fn is_usable(lane: Lane<'_>, at: u64, overwrites: bool) -> bool {
+    let busy = matches!(
+        lane.sub_buffer(at).state(),
+        State::Filling { .. } | State::Passed { .. }
+    );
+    !busy && room::is_free(lane, at, overwrites)
+}
+
+/// Whether a lane that does not overwrite, and whose position stands on a boundary, can go on.
+pub(crate) fn has_room(lane: Lane<'_>, position: u64) -> bool {
+    let size = lane.geometry().sub_buffer_bytes();
+    let mut boundaries = (0..lane.geometry().sub_buffers()).map(|ahead| position + ahead * size);
+    boundaries.any(|at| is_usable(lane, at, false))
 }
 
 /// Puts the place of the boundary `position`, which is ready, on its lap, once; any number of

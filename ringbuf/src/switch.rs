@@ -15,6 +15,7 @@
 //! leaves stores that the next attempt at the same position makes again, and that
 //! nobody reads before the position has moved.
 
+use crate::atomic_lane;
 use crate::channel::{Channel, User};
 use crate::clock;
 use crate::header::{self, EXTENSION_BYTES, Header, MAX_RECORD_BYTES, PADDING_ID};
@@ -25,7 +26,7 @@ use crate::room::{self, Room};
 use laneway_rseq::ring::Reserved;
 use laneway_rseq::{NotDone, Rseq, Store};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Aborts after which a thread stops trying its rseq lane: enough for any real
 /// preemption, few enough for a debugger's single steps.
@@ -35,6 +36,9 @@ const MAX_ABORTS: u32 = 8;
 /// but memory that another process changes at will must not keep a thread here for ever, nor for
 /// so long with each event.
 const MAX_STEPS: u32 = 100_000;
+
+/// How long to wait, at a time, for somebody who fills a place of an atomic lane.
+const FILLED: Duration = Duration::from_millis(1);
 
 /// What one attempt on a lane came to.
 pub(crate) enum Step {
@@ -72,11 +76,12 @@ impl Channel {
         let wish = Wish { content };
         let longest = header::record_bytes(content.checked_add(EXTENSION_BYTES)?);
         let (mut aborts, mut deadline) = (0, None);
-        let steps = match self.tampered.load(Ordering::Relaxed) {
-            true => 0,
-            false => MAX_STEPS,
+        let mut steps = match self.tampered.load(Ordering::Relaxed) {
+            true => MAX_STEPS,
+            false => 0,
         };
-        for _ in 0..steps {
+        while steps < MAX_STEPS {
+            steps += 1;
             let home = self.home(geometry.lanes(), aborts);
             let index = match home {
                 Home::Cpu(cpu) => cpu.0,
@@ -98,10 +103,11 @@ impl Channel {
                 Step::Again => {}
                 Step::Aborted => aborts += 1,
                 Step::Full => {
-                    if let Err(cause) = self.wait_for_room(&user, lane, &mut deadline) {
+                    if let Err(cause) = self.wait_for_room(&user, lane, home, &mut deadline) {
                         lane.control().lost.count(cause);
                         return None;
                     }
+                    steps = 0; // that has a time limit of its own
                 }
             }
         }
@@ -311,6 +317,7 @@ impl Channel {
         &self,
         user: &User<'_>,
         lane: Lane<'_>,
+        home: Home,
         deadline: &mut Option<Instant>,
     ) -> Result<(), LostCause> {
         let Some(limit) = self.block_limit() else {
@@ -327,16 +334,25 @@ impl Channel {
         let doorbell = &user.memory.header().doorbell;
         // The consumer may sleep although a sub-buffer became whole since it looked.
         doorbell.ring();
+        let has_room = |position| match home {
+            Home::Nobody => atomic_lane::has_room(lane, position),
+            _ => room::look(lane, position, false) != Room::None,
+        };
         let room = || {
             let position = lane.control().reserved.load(Ordering::Acquire);
             let boundary = position == lane.sub_buffer_start(position);
             !boundary
                 || !lane::is_position(position)
-                || room::look(lane, position, false) != Room::None
+                || has_room(position)
                 || !self.is_attached()
                 || self.block_limit().is_none()
         };
-        doorbell.wait_for_room(deadline - now, room);
+        let limit = match home {
+            // Who has filled a place tells nobody.
+            Home::Nobody => FILLED.min(deadline - now),
+            _ => deadline - now,
+        };
+        doorbell.wait_for_room(limit, room);
         Ok(())
     }
 }
