@@ -7,6 +7,7 @@
 
 mod bits;
 mod choice;
+mod compile;
 mod count;
 mod event;
 mod glance;

@@ -10,8 +10,9 @@
 
 use std::collections::HashMap;
 
+use super::compile::{Compiler, Scopes};
 use super::glance::Glance;
-use super::node::{Compiler, Node, Scopes};
+use super::node::Node;
 use super::program::Program;
 use crate::model::{EventClass, Scope, StreamClass, Structure, TraceClass};
 
