@@ -14,17 +14,24 @@
 
 mod clock;
 mod field;
+mod location;
+mod number;
+mod role;
 mod shape;
 mod timing;
 mod uuid;
 
 pub use clock::{ClockClass, ClockOrigin};
-pub(crate) use field::MAX_BITS;
 pub use field::{
-    Array, Base, BitArray, Blob, Boolean, ByteOrder, Encoding, Field, FieldClass, FieldLocation,
-    Flags, Float, Integer, Length, Mapping, Mappings, Optional, Range, Role, Roles, Scope,
-    Selector, StringClass, Structure, Text, VarInteger, Variant, VariantOption,
+    Array, Blob, Encoding, Field, FieldClass, Length, Optional, Selector, StringClass, Structure,
+    Text, Variant, VariantOption,
 };
+pub use location::{FieldLocation, Scope};
+pub(crate) use number::MAX_BITS;
+pub use number::{
+    Base, BitArray, Boolean, ByteOrder, Flags, Float, Integer, Mapping, Mappings, Range, VarInteger,
+};
+pub use role::{Role, Roles};
 pub use shape::Shape;
 pub(crate) use timing::Timing;
 pub use uuid::{NotAUuid, Uuid};

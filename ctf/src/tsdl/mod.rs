@@ -7,6 +7,7 @@
 //! Reference: "Common Trace Format Specification v1.8.3", chapters 4 to 7 and appendix C (the grammar).
 
 mod ast;
+mod attributes;
 mod bind;
 mod lex;
 mod lower;

@@ -9,8 +9,9 @@
 use std::collections::HashSet;
 
 use super::ast::{Statement, TypeSpec, Value};
+use super::attributes::{boolean, byte_order};
 use super::bind;
-use super::types::{Types, boolean, byte_order};
+use super::types::Types;
 use super::{Error, Position, parse};
 use crate::model::{
     ByteOrder, ClockClass, EnvValue, EventClass, FieldClass, Role, Scope, StreamClass, Structure,
