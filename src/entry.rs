@@ -142,8 +142,8 @@ macro_rules! load {
             }
             target_arch = "aarch64" => {
                 concat!(
-                    "adrp {", $register, "}, ", $symbol,
-                    "\nldr {", $register, ":w}, [{", $register, "}, :lo12:", $symbol, "]"
+                    "adrp {", $register, ":x}, ", $symbol,
+                    "\nldr {", $register, ":w}, [{", $register, ":x}, :lo12:", $symbol, "]"
                 )
             }
             any(target_arch = "riscv64", target_arch = "riscv32") => {
