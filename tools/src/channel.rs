@@ -80,7 +80,7 @@ enum ModeArg {
     /// It is lost, and counted
     Discard,
     /// The oldest events in memory make room for it; SIGUSR1 to this command writes those that are there into a snapshot,
-    /// and so does the end of a program
+    /// and so does the end of a program, or where programs share a buffer the end of this command
     Overwrite,
     /// Its thread waits; only in a program that allows it, by `laneway::allow_blocking` or started with
     /// LANEWAY_ALLOW_BLOCK=1
@@ -91,7 +91,7 @@ enum ModeArg {
 enum BuffersArg {
     /// Each process has one of its own, and a trace of its own
     Process,
-    /// All processes write into one; each event names its process. What is in memory when this command is killed is lost
+    /// All processes write into one, and one trace; each event names its process
     Shared,
 }
 
