@@ -265,8 +265,8 @@ fn options_that_exclude_each_other_are_refused_before_anything_is_made() {
             "concurrency",
         ),
         (
-            &["--buffers=shared", "--mode=overwrite"],
-            "--buffers shared",
+            &["--buffers=shared", "--buffer-directory=/dev/shm"],
+            "shared",
         ),
         (&["--buffer-directory=/proc"], "tmpfs"),
         (&["--buffer-directory=/no/such/place"], "/no/such/place"),
