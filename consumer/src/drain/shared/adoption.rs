@@ -22,7 +22,6 @@ use super::{Buffer, Drain, Handle, Life, Member, Past, SharedReport};
 use crate::Error;
 use crate::consumer::Shared;
 use crate::drain::application::{read_ids, read_schemas};
-use crate::events::EventTable;
 use crate::host::has_mapped;
 use crate::summary::SharedProcess;
 
@@ -61,11 +60,11 @@ impl Handle {
             return Err(Error::NotThatRing);
         }
         let past = Past::read(&left.journal)?;
-        let events = EventTable::restore(past.events)?;
-        let buffer = Buffer::new(ring, memory.id(), events, shared);
+        let members = past.members.clone();
+        let buffer = Buffer::new(ring, memory.id(), past, shared)?;
         let mut drain = Drain::prepare(&buffer, memory, shared)?;
         let (mut living, mut dead) = (Vec::new(), Vec::new());
-        for (slot, member) in past.members {
+        for (slot, member) in members {
             match member.life() {
                 Life::Alive(pidfd) if has_mapped(member.pid, &buffer.ring) => {
                     living.push((member, pidfd));

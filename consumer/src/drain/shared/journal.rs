@@ -15,7 +15,7 @@
 //! removed, and then nobody goes on with the ring.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -159,53 +159,80 @@ pub(super) struct Journal {
     /// None if it could not be written.
     file: Option<File>,
     problem: Option<String>,
+    /// Who has a slot, as the journal says it.
+    members: BTreeMap<u16, Member>,
+    bytes: u64,
+    /// How long it may get before it is written anew, without those who have left.
+    limit: u64,
 }
 
+/// The shortest journal that is written anew: some thousand processes.
+const WRITE_ANEW: u64 = 1 << 20;
+
 impl Journal {
-    /// Begins one, or goes on with the one there is.
-    pub(super) fn open(path: PathBuf) -> Journal {
+    /// Begins one with these events and members, in place of the one there is.
+    pub(super) fn begin(
+        path: PathBuf,
+        events: &[EventSchema],
+        members: BTreeMap<u16, Member>,
+    ) -> Journal {
         let mut journal = Journal {
             path,
             file: None,
             problem: None,
+            members,
+            bytes: 0,
+            limit: 0,
         };
-        match journal.open_file() {
-            Ok(file) => journal.file = Some(file),
-            Err(e) => journal.give_up(&e),
-        }
+        journal.write_anew(events);
         journal
     }
 
-    fn open_file(&self) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        let file = options.append(true).create(true).open(&self.path)?;
-        file.set_len(whole_lines(&fs::read(&self.path)?).len() as u64)?;
-        Ok(file)
-    }
-
-    /// A process is about to be let in, with events that nobody had before.
-    pub(super) fn joined(&mut self, new: &[EventSchema], member: Member) {
-        let events = (!new.is_empty()).then(|| Entry::Events(new.to_vec()));
-        self.add(&Vec::from_iter(
-            events.into_iter().chain([Entry::Joined(member)]),
-        ));
+    /// A process is about to be let in; these are all events, of which nobody had those from `known` on before.
+    pub(super) fn joined(&mut self, events: &[EventSchema], known: usize, member: Member) {
+        self.members.insert(member.slot, member.clone());
+        let new = &events[known..];
+        let new = (!new.is_empty()).then(|| Entry::Events(new.to_vec()));
+        self.add(new.into_iter().chain([Entry::Joined(member)]));
+        if self.file.is_some() && self.bytes > self.limit {
+            self.write_anew(events);
+        }
     }
 
     /// A process has nothing in the ring any more.
     pub(super) fn left(&mut self, slot: u16) {
-        self.add(&[Entry::Left(slot)]);
+        self.members.remove(&slot);
+        self.add([Entry::Left(slot)]);
     }
 
-    fn add(&mut self, entries: &[Entry]) {
+    fn add(&mut self, entries: impl IntoIterator<Item = Entry>) {
         let Some(file) = &mut self.file else { return };
-        let mut lines = Vec::new();
-        let written = entries.iter().try_for_each(|entry| {
-            serde_json::to_writer(&mut lines, entry)?;
-            lines.push(b'\n');
-            Ok(())
+        match lines(entries).and_then(|lines| Ok((file.write_all(&lines)?, lines.len()))) {
+            Ok(((), bytes)) => self.bytes += bytes as u64,
+            Err(e) => self.give_up(&e),
+        }
+    }
+
+    fn write_anew(&mut self, events: &[EventSchema]) {
+        let draft = self.path.with_extension("draft");
+        let members = self.members.values().cloned().map(Entry::Joined);
+        let entries = [Entry::Events(events.to_vec())].into_iter().chain(members);
+        let written = lines(entries).and_then(|lines| {
+            let mut file = File::create(&draft)?;
+            file.write_all(&lines)?;
+            fs::rename(&draft, &self.path)?;
+            Ok((file, lines.len() as u64))
         });
-        if let Err(e) = written.and_then(|()| file.write_all(&lines)) {
-            self.give_up(&e);
+        match written {
+            Ok((file, bytes)) => {
+                self.file = Some(file);
+                self.bytes = bytes;
+                self.limit = WRITE_ANEW.max(4 * bytes);
+            }
+            Err(e) => {
+                let _ = fs::remove_file(&draft);
+                self.give_up(&e);
+            }
         }
     }
 
@@ -227,6 +254,15 @@ impl Journal {
     pub(super) fn problem(&self) -> Option<&str> {
         self.problem.as_deref()
     }
+}
+
+fn lines(entries: impl IntoIterator<Item = Entry>) -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    for entry in entries {
+        serde_json::to_writer(&mut lines, &entry)?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
 }
 
 /// Without what stands behind the last end of a line.
@@ -276,17 +312,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(journals(dir.path()).unwrap().is_empty());
         let path = path_of(dir.path(), uuid());
-        let mut journal = Journal::open(path.clone());
-        journal.joined(&[event("order"), event("paid")], member(1));
-        journal.joined(&[], member(2));
+        let mut journal = Journal::begin(path.clone(), &[], BTreeMap::new());
+        let events = ["order", "paid", "late"].map(event);
+        journal.joined(&events[..2], 0, member(1));
+        journal.joined(&events[..2], 2, member(2));
         let found = journals(dir.path()).unwrap();
         assert_eq!(found, BTreeMap::from([(uuid(), path.clone())]));
         let before = fs::read(&path).unwrap();
-        journal.joined(&[event("late")], member(3));
+        journal.joined(&events, 2, member(3));
         journal.left(1);
         let whole = fs::read(&path).unwrap();
         let past = Past::read(&path).unwrap();
-        assert_eq!(past.events, ["order", "paid", "late"].map(event));
+        assert_eq!(past.events, events);
         assert_eq!(past.members, BTreeMap::from([2, 3].map(|n| (n, member(n)))));
         for len in before.len()..whole.len() {
             fs::write(&path, &whole[..len]).unwrap();
@@ -295,14 +332,39 @@ mod tests {
             assert!(past.members.len() == 2 || past.events.len() == 3, "{len}");
             assert!(past.members.contains_key(&1), "cut to {len} bytes");
         }
-        // The next one goes on behind the last whole line.
-        let mut journal = Journal::open(path.clone());
+        // The next one goes on with what whole lines say.
+        let past = Past::read(&path).unwrap();
+        let mut journal = Journal::begin(path.clone(), &past.events, past.members);
         journal.left(2);
         let left = Past::read(&path).unwrap().members;
         assert_eq!(left.into_keys().collect::<Vec<_>>(), [1, 3]);
         assert_eq!(journal.problem(), None);
         journal.remove();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn processes_that_come_and_go_do_not_fill_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = path_of(dir.path(), uuid());
+        let mut journal = Journal::begin(path.clone(), &[], BTreeMap::new());
+        let events = ["order", "paid"].map(event);
+        journal.joined(&events, 0, member(1));
+        let mut most = 0;
+        for _ in 0..20_000 {
+            journal.joined(&events, 2, member(2));
+            journal.left(2);
+            most = most.max(journal.bytes);
+        }
+        assert!(
+            (WRITE_ANEW / 2..=WRITE_ANEW).contains(&most),
+            "{most} bytes"
+        );
+        assert_eq!(fs::metadata(&path).unwrap().len(), journal.bytes);
+        let past = Past::read(&path).unwrap();
+        assert_eq!(past.events, events);
+        assert_eq!(past.members, BTreeMap::from([(1, member(1))]));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no draft");
     }
 
     #[test]
@@ -315,11 +377,12 @@ mod tests {
             started: 1,
             ..member(1)
         };
-        Journal::open(dead.clone()).joined(&[], gone.clone());
-        let mut journal = Journal::open(living.clone());
-        journal.joined(&[], gone);
-        journal.joined(&[], member(2));
-        drop(Journal::open(empty.clone()));
+        let begin = |path: &PathBuf| Journal::begin(path.clone(), &[], BTreeMap::new());
+        begin(&dead).joined(&[], 0, gone.clone());
+        let mut journal = begin(&living);
+        journal.joined(&[], 0, gone);
+        journal.joined(&[], 0, member(2));
+        drop(begin(&empty));
         let left = living_rings(&session);
         assert_eq!(left, BTreeMap::from([(rings[1], living)]));
         assert!(!dead.exists() && !empty.exists());
@@ -338,7 +401,8 @@ mod tests {
     #[test]
     fn where_it_cannot_be_written_there_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(path_of(&dir.path().join("missing"), uuid()));
+        let path = path_of(&dir.path().join("missing"), uuid());
+        let mut journal = Journal::begin(path, &[], BTreeMap::new());
         journal.left(1);
         let problem = journal.problem().unwrap();
         assert!(problem.contains("No such file"), "{problem}");

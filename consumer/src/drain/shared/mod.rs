@@ -137,7 +137,7 @@ impl Handle {
         if channel.populate {
             memory.populate()?;
         }
-        let buffer = Buffer::new(ring, memory.id(), EventTable::default(), shared);
+        let buffer = Buffer::new(ring, memory.id(), Past::default(), shared)?;
         let drain = Drain::prepare(&buffer, memory, shared);
         let drain = drain.inspect_err(|_| buffer.table().journal.remove())?;
         Handle::run(buffer, drain, shared, report)
@@ -213,19 +213,20 @@ impl Handle {
 }
 
 impl Buffer {
-    fn new(ring: OwnedFd, id: [u8; 16], events: EventTable, shared: &Shared) -> Buffer {
-        let journal = path_of(shared.session.directory(), Uuid::from_random(id));
-        Buffer {
+    fn new(ring: OwnedFd, id: [u8; 16], past: Past, shared: &Shared) -> Result<Buffer, Error> {
+        let path = path_of(shared.session.directory(), Uuid::from_random(id));
+        let journal = Journal::begin(path, &past.events, past.members);
+        Ok(Buffer {
             ring,
             id,
             clock: clock_of(&shared.channel),
             table: Mutex::new(Table {
-                events,
-                journal: Journal::open(journal),
+                events: EventTable::restore(past.events)?,
+                journal,
             }),
             pending: Mutex::default(),
             waker: OnceLock::new(),
-        }
+        })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -287,7 +288,7 @@ impl Table {
     fn admit(&mut self, schemas: &[EventSchema], member: Member) -> Result<EventIds, Error> {
         let known = self.events.events().len();
         let ids = self.events.admit(schemas)?;
-        self.journal.joined(&self.events.events()[known..], member);
+        self.journal.joined(self.events.events(), known, member);
         Ok(ids)
     }
 }
