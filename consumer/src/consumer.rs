@@ -32,10 +32,12 @@ pub struct Options {
     pub trace_format: TraceFormat,
     /// Whether the files of buffers stay where they are when all of them is in a trace.
     pub keep_buffers: bool,
+    /// Whether this process is recorded, too, if it asks for that.
+    pub record_self: bool,
 }
 
 impl Default for Options {
-    /// A second, 1024 applications, ten seconds, two seconds, CTF 1.8.
+    /// A second, 1024 applications, ten seconds, two seconds, CTF 1.8, and this process as any other.
     fn default() -> Self {
         Options {
             flush_period: Duration::from_secs(1),
@@ -44,6 +46,7 @@ impl Default for Options {
             stop_timeout: Duration::from_secs(2),
             trace_format: TraceFormat::default(),
             keep_buffers: false,
+            record_self: true,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use laneway_tests::events::events;
+use laneway_tests::summary::Summary;
 use laneway_tests::{Place, Running, run};
 use rustix::process::Signal;
 
@@ -311,4 +312,22 @@ fn the_well_known_place_is_made_when_it_is_missing() {
     daemon.signal(Signal::INT);
     let _ = daemon.wait().succeeded();
     assert_eq!(events(&trace).len(), 1);
+}
+
+#[test]
+fn a_daemon_that_is_told_of_its_socket_by_the_environment_does_not_record_itself() {
+    let place = Place::new();
+    let trace = place.dir().join("trace");
+    let mut command = place.daemon_command(&trace, &[]);
+    let mut daemon = Running::start(command.env("LANEWAY_SOCKET", place.socket()));
+    daemon.await_text("listening on");
+    let output = run(place.application("bad_ends").args(["code", "0"]));
+    assert_eq!(output.code(), Some(0));
+    std::thread::sleep(Duration::from_millis(300));
+    daemon.signal(Signal::TERM);
+    let _ = daemon.wait().succeeded();
+    let json = fs::read_to_string(trace.with_extension("json")).expect("a summary");
+    let summary = Summary::parse(&json);
+    assert_eq!(summary.process().name, "bad_ends");
+    assert!(summary.refused.is_empty(), "{summary:#?}");
 }

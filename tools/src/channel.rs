@@ -183,6 +183,8 @@ impl ChannelArgs {
         Ok(Options {
             flush_period: self.flush_period,
             trace_format: self.trace_format.into(),
+            // With $LANEWAY_SOCKET this command finds its own, too.
+            record_self: false,
             ..Options::default()
         })
     }

@@ -111,7 +111,11 @@ impl Client {
 }
 
 /// Looks at who connected.
-pub(crate) fn admit(connection: Connection, summary: &mut Summary) -> Option<Client> {
+pub(crate) fn admit(
+    connection: Connection,
+    record_self: bool,
+    summary: &mut Summary,
+) -> Option<Client> {
     let peer = match connection.peer() {
         Ok(peer) => peer,
         Err(e) => {
@@ -123,6 +127,11 @@ pub(crate) fn admit(connection: Connection, summary: &mut Summary) -> Option<Cli
     if peer.uid != own && own != 0 {
         let reason = Error::OtherUser { uid: peer.uid, own }.to_string();
         summary.refuse(reason.clone());
+        let _ = connection.send(&ToApplication::Rejected { reason }, &[]);
+        return None;
+    }
+    if peer.pid == std::process::id() && !record_self {
+        let reason = "this is the consumer itself".to_owned();
         let _ = connection.send(&ToApplication::Rejected { reason }, &[]);
         return None;
     }

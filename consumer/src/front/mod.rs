@@ -178,7 +178,8 @@ impl Front {
         loop {
             match listener.accept() {
                 Ok(Some(connection)) => {
-                    if let Some(client) = admit(connection, &mut self.summary) {
+                    let record_self = self.shared.options.record_self;
+                    if let Some(client) = admit(connection, record_self, &mut self.summary) {
                         self.clients.insert(self.next_client, client);
                         self.next_client += 1;
                     }
