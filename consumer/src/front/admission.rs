@@ -242,6 +242,11 @@ impl Front {
             };
             let _ = reporter.send((id, Report::Admission(admission)));
             shared.alarm();
+        })
+        .inspect_err(|_| {
+            if !resumed {
+                self.sharing.slots.taken.remove(&slot);
+            }
         })?;
         Ok(())
     }
