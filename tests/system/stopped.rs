@@ -7,14 +7,15 @@ use laneway_tests::rows::{Totals, stopped};
 fn stop(mode: &str) {
     let mut random = Random::new(6);
     let mut totals = Totals::default();
-    for _ in 0..stress_factor() {
+    let mut rounds = 0;
+    // One that was preempted has more steps to the same place, and stands beside its event.
+    let beside = |totals: &Totals| totals.of("in the middle of an event") == 0;
+    while rounds < stress_factor() || beside(&totals) && rounds < 10 {
         totals.merge(&stopped::round(&mut random, mode));
+        rounds += 1;
     }
     totals.tell(mode);
-    assert!(
-        totals.of("in the middle of an event") > 0 || mode == "overwrite",
-        "{totals}"
-    );
+    assert!(!beside(&totals), "{totals}");
 }
 
 #[test]
