@@ -357,7 +357,7 @@ mod tests {
             most = most.max(journal.bytes);
         }
         assert!(
-            (WRITE_ANEW / 2..=WRITE_ANEW).contains(&most),
+            (WRITE_ANEW / 2..WRITE_ANEW + 1024).contains(&most),
             "{most} bytes"
         );
         assert_eq!(fs::metadata(&path).unwrap().len(), journal.bytes);
