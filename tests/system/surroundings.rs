@@ -294,9 +294,9 @@ fn an_exec_leaves_a_shared_buffer_and_the_next_program_joins_it() {
     let pids: Vec<u32> = shared.processes.iter().map(|p| p.pid).collect();
     assert_eq!(pids.len(), 2, "{shared:#?}");
     assert_eq!(pids[0], pids[1], "the process stays the same");
-    for process in &shared.processes {
-        assert_eq!(process.problems, [""; 0]);
-    }
+    // Nobody waits for the program that is no more. (The next one may be late to leave: an event in the middle of which
+    // the other one went is not counted before its sub-buffer is closed.)
+    assert_eq!(shared.processes[0].problems, [""; 0]);
     let lost = shared.counts.lost;
     let found = Found::read(&trace);
     let line = |line| found.line(pids[0], line).events;
